@@ -1,0 +1,174 @@
+/*
+ * kind - what the server knows of each resource, all from data: lib/kinds/*.yaml
+ * for the built-in kinds, CustomResourceDefinition objects for the others, by
+ * the very same path.
+ *
+ * A kind_set is immutable and counted: readers take the current one, a change
+ * of a CustomResourceDefinition publishes a new one.  What costs to make
+ * (discovery, OpenAPI documents) is made on first use and kept in the set.
+ *
+ * A built-in kind's file is a CustomResourceDefinition document with these
+ * additions (docs/kinds.md):
+ *   x-rctl.planes        [global, cluster]: which server serves it
+ *   x-rctl.verbs         when not all: e.g. [create] for reviews
+ *   columns: x-rctl-func a named function of hooks.h in place of jsonPath
+ *   schema:  $ref to lib/kinds/types/*.yaml, x-rctl-format: quantity,
+ *            x-kubernetes-patch-strategy / -patch-merge-key, x-rctl-unsupported
+ */
+#ifndef KIND_KIND_H
+#define KIND_KIND_H
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "schema/schema.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kind_set;
+struct jsonpath;
+struct watch_index;
+
+enum kind_plane { KIND_GLOBAL = 1, KIND_CLUSTER = 2 };
+
+enum kind_verb {
+	KIND_GET = 1 << 0,
+	KIND_LIST = 1 << 1,
+	KIND_WATCH = 1 << 2,
+	KIND_CREATE = 1 << 3,
+	KIND_UPDATE = 1 << 4,
+	KIND_PATCH = 1 << 5,
+	KIND_DELETE = 1 << 6,
+	KIND_DELETECOLLECTION = 1 << 7,
+};
+
+struct kind_column {
+	struct str name, type, format, description;
+	int priority;
+	const struct jsonpath *path; /* or NULL: then func */
+	struct str func;             /* named function, see hooks.h */
+};
+
+struct kind_scale {
+	bool on;
+	struct str spec_path, status_path, selector_path; /* ".spec.replicas" … */
+};
+
+struct kind_hooks;
+
+/* One served version of one resource. */
+struct kind {
+	struct str group, version, kind, list_kind, plural, singular;
+	struct str api_version;   /* "apps/v1", "v1" */
+	struct str resource_key;  /* "apps/deployments", "/pods": prefix of the keys, the same for all versions */
+	struct str storage_version; /* api_version of what is stored */
+	const struct str *short_names;
+	size_t short_names_len;
+	const struct str *categories;
+	size_t categories_len;
+	bool namespaced;
+	bool builtin;
+	bool has_status;           /* status subresource: spec and status are written apart */
+	struct kind_scale scale;
+	unsigned verbs;            /* enum kind_verb */
+	const struct schema *schema;
+	const struct kind_column *columns; /* Name first, Age as declared */
+	size_t columns_len;
+	const struct str *selectable; /* field paths beyond metadata.name/.namespace: "spec.nodeName" */
+	size_t selectable_len;
+	const struct kind_hooks *hooks; /* never NULL */
+	struct str subresources;  /* further ones, space separated: "log", "binding", "eviction" */
+};
+
+/* ---- sets ---- */
+
+/* The built-in kinds of a plane.  Aborts when an embedded file is wrong (a test loads them all). */
+struct kind_set *kind_set_builtin(enum kind_plane plane);
+
+/*
+ * A new set: the built-ins of `base` plus the given CustomResourceDefinition
+ * objects (JSON).  A CRD that is wrong or clashes is left out and told to
+ * on_error.  One reference for the caller.
+ */
+struct kind_set *kind_set_with_crds(struct kind_set *base, const struct json *const *crds, size_t n,
+				    void (*on_error)(void *arg, struct str crd_name, const char *msg),
+				    void *arg);
+struct kind_set *kind_set_ref(struct kind_set *s);
+void kind_set_unref(struct kind_set *s);
+
+/* By URL: group ("" core), version, plural. */
+const struct kind *kind_find(const struct kind_set *s, struct str group, struct str version, struct str plural);
+/* By apiVersion and kind. */
+const struct kind *kind_find_gvk(const struct kind_set *s, struct str api_version, struct str kind);
+/* By resource key ("apps/deployments"): the storage version. */
+const struct kind *kind_find_key(const struct kind_set *s, struct str resource_key);
+bool kind_group_exists(const struct kind_set *s, struct str group, struct str version);
+size_t kind_count(const struct kind_set *s);
+const struct kind *kind_at(const struct kind_set *s, size_t i);
+
+/* Checks a CRD object beyond its schema (names, versions, structural schema, columns). */
+void kind_validate_crd(const struct json *crd, struct field_errors *errors);
+
+/* ---- objects ---- */
+
+/*
+ * Everything a write does to an incoming object before it is compared with
+ * the stored one: unknown fields, defaults, schema, metadata, hooks.
+ */
+enum kind_field_validation { KIND_FIELDS_IGNORE, KIND_FIELDS_WARN, KIND_FIELDS_STRICT };
+
+struct kind_check {
+	struct arena *arena;
+	struct field_errors errors;       /* 422 when any */
+	struct str unknown[FIELD_ERRORS_MAX]; /* paths: 400 when STRICT, warnings when WARN */
+	size_t unknown_len;
+	struct str warnings[FIELD_ERRORS_MAX];
+	size_t warnings_len;
+};
+
+/* Prune + default + validate (schema, metadata names, hooks).  `old` is the stored object or NULL. */
+void kind_check_object(const struct kind *k, struct json *obj, const struct json *old,
+		       const struct str *subresource, struct kind_check *c);
+
+/*
+ * The canonical encoding for the store: apiVersion, kind, metadata first,
+ * metadata without resourceVersion and selfLink; storage version.
+ */
+struct bytes *kind_encode(const struct kind *k, const struct json *obj);
+
+/* Index of a stored value for the watch cache (labels, selectable fields, owner uids). */
+void kind_index(const struct kind_set *s, struct str key, struct str value, struct watch_index *ix);
+
+/* ---- documents served ---- */
+
+/* Aggregated discovery (apidiscovery.k8s.io/v2): core = the document of /api, else of /apis. ETag = hash. */
+struct bytes *kind_discovery_v2(struct kind_set *s, bool core, const char **etag);
+/* Legacy: /api, /apis, /api/v1, /apis/G, /apis/G/V; NULL when there is no such group version. */
+struct bytes *kind_api_versions(struct kind_set *s);
+struct bytes *kind_api_group_list(struct kind_set *s);
+struct bytes *kind_api_group(struct kind_set *s, struct str group);
+struct bytes *kind_api_resource_list(struct kind_set *s, struct str group, struct str version);
+/* OpenAPI v3: the index of /openapi/v3, and one group version's document with its hash; NULL when unknown. */
+struct bytes *kind_openapi_index(struct kind_set *s);
+struct bytes *kind_openapi(struct kind_set *s, struct str group, struct str version, const char **hash);
+
+/* ---- Table (meta.k8s.io/v1) ---- */
+
+enum kind_include { KIND_INCLUDE_METADATA, KIND_INCLUDE_OBJECT, KIND_INCLUDE_NONE };
+
+/* "columnDefinitions":[…] as text, kept in the kind set. */
+struct str kind_table_columns(const struct kind *k);
+
+/* Appends one row object for `json` (the object's text).  now_s: Unix time for ages. */
+void kind_table_row(const struct kind *k, struct arena *scratch, struct str json,
+		    enum kind_include include, int64_t now_s, struct buf *out);
+
+/* PartialObjectMetadata of an object's text. */
+void kind_partial_metadata(struct arena *scratch, struct str json, struct buf *out);
+
+#endif
