@@ -1,0 +1,174 @@
+#include "base/utf8.h"
+#include "json/json.h"
+
+/*
+ * What stands for each ASCII byte inside a string: 0 = itself, 'u' = \u00XX,
+ * else the letter behind the backslash.
+ */
+static const char escapes[128] = {
+	[0 ... 31] = 'u', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n',
+	['\r'] = 'r',     ['\t'] = 't', ['"'] = '"',  ['\\'] = '\\',
+};
+
+#define ONES  0x0101010101010101ULL
+#define HIGHS 0x8080808080808080ULL
+
+/* Skips bytes that stand for themselves, eight at a time. */
+static const char *plain(const char *s, const char *end)
+{
+	while (end - s >= 8) {
+		uint64_t w = 0;
+		memcpy(&w, s, 8);
+		uint64_t quote = (w ^ (ONES * '"')) - ONES;
+		uint64_t slash = (w ^ (ONES * '\\')) - ONES;
+		uint64_t mark = (w | (w - ONES * 0x20) | quote | slash) & HIGHS;
+		if (mark)
+			return s + __builtin_ctzll(mark) / 8;
+		s += 8;
+	}
+	while (s < end && (unsigned char)*s < 0x80 && !escapes[(unsigned char)*s])
+		s++;
+	return s;
+}
+
+static void write_special(struct buf *out, unsigned char c)
+{
+	char e = escapes[c];
+	if (e == 'u') {
+		buf_addf(out, "\\u%04x", c);
+		return;
+	}
+	buf_addc(out, '\\');
+	buf_addc(out, e);
+}
+
+void json_write_str(struct buf *out, struct str s)
+{
+	buf_reserve(out, s.len + 2);
+	buf_addc(out, '"');
+	const char *end = s.p + s.len;
+	for (const char *c = s.p; c < end;) {
+		const char *run = c;
+		c = plain(c, end);
+		buf_add(out, run, (size_t)(c - run));
+		if (c == end)
+			break;
+		if ((unsigned char)*c < 0x80) {
+			if (escapes[(unsigned char)*c])
+				write_special(out, (unsigned char)*c);
+			else
+				buf_addc(out, *c);
+			c++;
+			continue;
+		}
+		size_t n = utf8_len(c, end);
+		if (n)
+			buf_add(out, c, n);
+		else
+			buf_adds(out, "\xEF\xBF\xBD"); /* U+FFFD: what we write is always JSON */
+		c += n ? n : 1;
+	}
+	buf_addc(out, '"');
+}
+
+/* indent < 0: compact */
+struct writer {
+	struct buf *out;
+	int indent;
+};
+
+static void new_line(const struct writer *w, int depth)
+{
+	if (w->indent < 0)
+		return;
+	size_t n = (size_t)w->indent * (size_t)depth;
+	buf_reserve(w->out, n + 1);
+	buf_addc(w->out, '\n');
+	memset(w->out->p + w->out->len, ' ', n);
+	w->out->len += n;
+}
+
+static void write_value(const struct writer *w, const struct json *j, int depth);
+
+static void write_array(const struct writer *w, const struct json *j, int depth)
+{
+	buf_addc(w->out, '[');
+	for (uint32_t i = 0; i < j->len; i++) {
+		if (i)
+			buf_addc(w->out, ',');
+		new_line(w, depth + 1);
+		write_value(w, &j->items[i], depth + 1);
+	}
+	if (j->len)
+		new_line(w, depth);
+	buf_addc(w->out, ']');
+}
+
+static void write_object(const struct writer *w, const struct json *j, int depth)
+{
+	buf_addc(w->out, '{');
+	for (uint32_t i = 0; i < j->len; i++) {
+		if (i)
+			buf_addc(w->out, ',');
+		new_line(w, depth + 1);
+		json_write_str(w->out, json_str(&j->members[i].key));
+		buf_addc(w->out, ':');
+		if (w->indent >= 0)
+			buf_addc(w->out, ' ');
+		write_value(w, &j->members[i].value, depth + 1);
+	}
+	if (j->len)
+		new_line(w, depth);
+	buf_addc(w->out, '}');
+}
+
+static void write_value(const struct writer *w, const struct json *j, int depth)
+{
+	switch ((enum json_type)j->type) {
+	case JSON_NULL:
+		buf_adds(w->out, "null");
+		break;
+	case JSON_BOOL:
+		buf_adds(w->out, j->b ? "true" : "false");
+		break;
+	case JSON_INT:
+		buf_add_i64(w->out, j->i);
+		break;
+	case JSON_UINT:
+		buf_add_u64(w->out, j->u);
+		break;
+	case JSON_DOUBLE:
+		json_write_double(w->out, j->d);
+		break;
+	case JSON_STRING:
+		json_write_str(w->out, json_str(j));
+		break;
+	case JSON_ARRAY:
+		write_array(w, j, depth);
+		break;
+	case JSON_OBJECT:
+		write_object(w, j, depth);
+		break;
+	}
+}
+
+void json_write(struct buf *out, const struct json *j)
+{
+	struct writer w = { out, -1 };
+	write_value(&w, j, 0);
+}
+
+void json_write_pretty(struct buf *out, const struct json *j, int indent)
+{
+	struct writer w = { out, indent };
+	write_value(&w, j, 0);
+}
+
+struct str json_text(struct arena *a, const struct json *j)
+{
+	struct buf out = { 0 };
+	json_write(&out, j);
+	struct str text = arena_str(a, buf_str(&out));
+	buf_fini(&out);
+	return text;
+}
