@@ -1,14 +1,16 @@
 #include "base/utf8.h"
 #include "json/json.h"
 
-/*
- * What stands for each ASCII byte inside a string: 0 = itself, 'u' = \u00XX,
- * else the letter behind the backslash.
- */
-static const char escapes[128] = {
-	[0 ... 31] = 'u', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n',
-	['\r'] = 'r',     ['\t'] = 't', ['"'] = '"',  ['\\'] = '\\',
-};
+/* The letter behind the backslash for each control character; 'u' = \u00XX. */
+static const char control_escapes[] = "uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
+
+/* 0 = the byte stands for itself. */
+static inline char escape_of(unsigned char c)
+{
+	if (c < 0x20)
+		return control_escapes[c];
+	return c == '"' || c == '\\' ? (char)c : 0;
+}
 
 #define ONES  0x0101010101010101ULL
 #define HIGHS 0x8080808080808080ULL
@@ -26,14 +28,14 @@ static const char *plain(const char *s, const char *end)
 			return s + __builtin_ctzll(mark) / 8;
 		s += 8;
 	}
-	while (s < end && (unsigned char)*s < 0x80 && !escapes[(unsigned char)*s])
+	while (s < end && (unsigned char)*s < 0x80 && !escape_of((unsigned char)*s))
 		s++;
 	return s;
 }
 
 static void write_special(struct buf *out, unsigned char c)
 {
-	char e = escapes[c];
+	char e = escape_of(c);
 	if (e == 'u') {
 		buf_addf(out, "\\u%04x", c);
 		return;
@@ -54,7 +56,7 @@ void json_write_str(struct buf *out, struct str s)
 		if (c == end)
 			break;
 		if ((unsigned char)*c < 0x80) {
-			if (escapes[(unsigned char)*c])
+			if (escape_of((unsigned char)*c))
 				write_special(out, (unsigned char)*c);
 			else
 				buf_addc(out, *c);
