@@ -20,16 +20,16 @@
 
 struct client;
 struct client_call;
-struct curl;
+struct fetch;
 
 /* ---- where and as whom ---- */
 
 struct client_config {
-	char *server;            /* https://host:port[/base] */
+	char *server; /* https://host:port[/base] */
 	char *ca_pem, *cert_pem, *key_pem, *token;
 	char *tls_server_name;
-	char *ns;                /* the context's namespace, "default" when it names none */
-	char *context;           /* name of the context */
+	char *ns;      /* the context's namespace, "default" when it names none */
+	char *context; /* name of the context */
 	bool insecure_skip_verify;
 };
 
@@ -39,17 +39,19 @@ struct client_config {
  * inline data; ERR_INVALID names file and field; exec plug-ins and auth providers are refused with a clear text.
  */
 ATTR_MUSTCHECK int client_config_load(const char *path, const char *env, const char *home,
-				      const char *context, struct client_config *ret, struct error *err);
+				      const char *context, struct client_config *ret,
+				      struct error *err);
 void client_config_fini(struct client_config *c);
 
 struct client_options {
-	const char *user_agent;   /* "resource-controller/0.1.0" */
-	const char *field_manager;/* added to writes as fieldManager=, or NULL */
-	const char *fence;        /* value of the rctl-fence header on writes, or NULL; see client_set_fence */
+	const char *user_agent;    /* "resource-controller/0.1.0" */
+	const char *field_manager; /* added to writes as fieldManager=, or NULL */
+	const char *
+		fence; /* value of the rctl-fence header on writes, or NULL; see client_set_fence */
 };
 
 /* The configuration is copied. */
-struct client *client_new(struct curl *c, struct loop *l, const struct client_config *cfg,
+struct client *client_new(struct fetch *f, struct loop *l, const struct client_config *cfg,
 			  const struct client_options *opt);
 struct client *client_free(struct client *c); /* cancels everything, no callbacks */
 void client_set_fence(struct client *c, const char *fence);
@@ -68,8 +70,8 @@ struct client_request {
 	const char *content_type; /* NULL = application/json when there is a body */
 	const char *accept;       /* NULL = application/json */
 	struct str body;
-	uint64_t timeout_ms;      /* 0 = 60 s */
-	const char *impersonate_user; /* or NULL */
+	uint64_t timeout_ms;                                     /* 0 = 60 s */
+	const char *impersonate_user;                            /* or NULL */
 	void (*on_data)(void *arg, int status, struct str data); /* streams: logs, watch */
 	client_done_fn done;
 	void *arg;
@@ -107,14 +109,16 @@ struct client_informer_config {
 	bool keep_text; /* the informer keeps each object's text for client_informer_get */
 };
 
-struct client_informer *client_informer_new(struct client *c, const struct client_informer_config *cfg);
+struct client_informer *client_informer_new(struct client *c,
+					    const struct client_informer_config *cfg);
 struct client_informer *client_informer_free(struct client_informer *i);
 bool client_informer_synced(const struct client_informer *i);
 int64_t client_informer_rev(const struct client_informer *i); /* all up to here was seen */
 size_t client_informer_count(const struct client_informer *i);
 /* The object's text (keep_text), borrowed until the next event, or {NULL, 0}. */
 struct str client_informer_get(const struct client_informer *i, struct str key);
-void client_informer_each(const struct client_informer *i, void (*fn)(void *arg, struct str key, struct str text), void *arg);
+void client_informer_each(const struct client_informer *i,
+			  void (*fn)(void *arg, struct str key, struct str text), void *arg);
 
 /* ---- resource names as people type them ---- */
 
@@ -132,13 +136,17 @@ struct client_resource {
 struct client_discovery;
 
 /* Fetches /api and /apis (aggregated, falling back to the old form). */
-void client_discover(struct client *c, void (*done)(void *arg, struct client_discovery *d, const struct error *err), void *arg);
+void client_discover(struct client *c,
+		     void (*done)(void *arg, struct client_discovery *d, const struct error *err),
+		     void *arg);
 struct client_discovery *client_discovery_free(struct client_discovery *d);
 size_t client_discovery_count(const struct client_discovery *d);
 const struct client_resource *client_discovery_at(const struct client_discovery *d, size_t i);
 /* "po", "deploy", "deployments.apps", "deployments.v1.apps", "Deployment"; NULL = unknown. */
-const struct client_resource *client_discovery_find(const struct client_discovery *d, struct str name);
-const struct client_resource *client_discovery_find_gvk(const struct client_discovery *d, struct str api_version, struct str kind);
+const struct client_resource *client_discovery_find(const struct client_discovery *d,
+						    struct str name);
+const struct client_resource *client_discovery_find_gvk(const struct client_discovery *d,
+							struct str api_version, struct str kind);
 
 /* "/apis/apps/v1/namespaces/ns/deployments/name"; name "" = the collection; ns "" = all or cluster-scoped. */
 char *client_path(struct arena *a, const struct client_resource *r, struct str ns, struct str name);
