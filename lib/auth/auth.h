@@ -38,9 +38,12 @@ struct auth_user {
 };
 
 struct auth_action {
-	struct str verb; /* get list watch create update patch delete deletecollection impersonate */
+	struct str
+		verb; /* get list watch create update patch delete deletecollection impersonate */
 	struct str group, resource, subresource, ns, name; /* resource "" = path below */
-	struct str path; /* non-resource requests */
+	struct str path;                                   /* non-resource requests */
+	struct str
+		fields; /* fieldSelector of list, watch, deletecollection as it was sent, decoded */
 };
 
 /* Asked only for system:nodes: what the authorizer must know of stored objects. */
@@ -48,13 +51,23 @@ struct auth_node_view {
 	/* Whether pod ns/name is bound to `node`. */
 	bool (*pod_on_node)(void *arg, struct str ns, struct str pod, struct str node);
 	/* Whether a pod bound to `node` in ns refers to this ConfigMap or Secret. */
-	bool (*refers)(void *arg, struct str node, struct str ns, struct str resource, struct str name);
+	bool (*refers)(void *arg, struct str node, struct str ns, struct str resource,
+		       struct str name);
 	void *arg;
 };
 
+enum { AUTH_TOKENS_MAX = 4096, AUTH_TOKEN_FILE_MAX = 1 << 20 };
+
 bool auth_in_group(const struct auth_user *u, const char *group);
 
-/* ERR_FORBIDDEN with kube-apiserver's text: `pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "y"`. */
+/* The node of a user "system:node:NAME" in system:nodes who holds no wider role; else "". */
+struct str auth_node_of(const struct auth_user *u);
+
+/*
+ * A node's "create" without a name is let through: the caller asks again with
+ * the name that stands in the body.
+ * ERR_FORBIDDEN with kube-apiserver's text: `pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "y"`.
+ */
 ATTR_MUSTCHECK int auth_authorize(const struct auth_user *u, const struct auth_action *act,
 				  const struct auth_node_view *view, struct error *err);
 

@@ -19,10 +19,10 @@
 #include <stdint.h>
 
 enum setting_type {
-	SETTING_STRING,   /* char *: given away to the target, freed by settings_free */
-	SETTING_STRINGS,  /* struct setting_list: repeatable flag, comma separated in the environment */
-	SETTING_BOOL,     /* bool: --x, --x=false, --no-x */
-	SETTING_INT,      /* int64_t within [min, max] */
+	SETTING_STRING, /* char *: given away to the target, freed by settings_free */
+	SETTING_STRINGS, /* struct setting_list: repeatable flag, comma separated in the environment */
+	SETTING_BOOL,    /* bool: --x, --x=false, --no-x */
+	SETTING_INT,     /* int64_t within [min, max] */
 	SETTING_BYTES,    /* int64_t: 64Ki, 3Mi, 1G (Kubernetes quantity) */
 	SETTING_DURATION, /* int64_t milliseconds: 500ms, 15s, 2m, 1h30m */
 	SETTING_ENUM,     /* const char * out of `choices` */
@@ -34,24 +34,25 @@ struct setting_list {
 };
 
 struct setting {
-	const char *name;    /* "listen-address": flag name; the others derive from it */
-	char short_flag;     /* or 0 */
+	const char *name; /* "listen-address": flag name; the others derive from it */
+	char short_flag;  /* or 0 */
 	enum setting_type type;
-	void *target;        /* where the value goes, of the type above */
-	const char *fallback;/* default as text, NULL = none (zero value) */
-	int64_t min, max;    /* INT, BYTES, DURATION; both 0 = unbounded */
+	void *target;               /* where the value goes, of the type above */
+	const char *fallback;       /* default as text, NULL = none (zero value) */
+	int64_t min, max;           /* INT, BYTES, DURATION; both 0 = unbounded */
 	const char *const *choices; /* ENUM, ended by NULL */
-	const char *metavar; /* FILE, ADDRESS, DURATION … for --help */
-	const char *help;    /* one sentence, no full stop */
+	const char *metavar;        /* FILE, ADDRESS, DURATION … for --help */
+	const char *help;           /* one sentence, no full stop */
 	bool required;
-	bool secret;         /* value never shown in /configz; only as FILE or environment, never argv */
-	bool reloadable;     /* SIGHUP takes a new value */
+	bool secret; /* value never shown in /configz; only as FILE or environment, never argv */
+	bool reloadable; /* SIGHUP takes a new value */
 };
 
 struct settings;
 
 /* Takes the program's name, one line on what it is, and its table (borrowed for ever). */
-struct settings *settings_new(const char *program, const char *summary, const struct setting *table, size_t n);
+struct settings *settings_new(const char *program, const char *summary, const struct setting *table,
+			      size_t n);
 struct settings *settings_free(struct settings *s);
 
 /*
@@ -59,7 +60,8 @@ struct settings *settings_free(struct settings *s);
  * ERR_INVALID with a text that names the setting, where it came from and what
  * it may be.  --help, --version, --man are answered by settings_main() below.
  */
-ATTR_MUSTCHECK int settings_parse(struct settings *s, int argc, char *const *argv, int *rest, struct error *err);
+ATTR_MUSTCHECK int settings_parse(struct settings *s, int argc, char *const *argv, int *rest,
+				  struct error *err);
 
 /*
  * settings_parse() with --help (0), --version (0), --man (0: the manual page in
