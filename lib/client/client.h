@@ -104,11 +104,14 @@ struct client_informer_config {
 	/* The first list is in (once); then whenever contact is lost (false) and found again (true). */
 	void (*on_synced)(void *arg);
 	void (*on_contact)(void *arg, bool ok, const struct error *err);
+	/* All up to `rev` was told: after each event, bookmark and list.  May be NULL. */
+	void (*on_progress)(void *arg, int64_t rev);
 	void *arg;
 	uint64_t backoff_min_ms, backoff_max_ms; /* 0 = 800 ms, 30 s; full jitter */
 	bool keep_text; /* the informer keeps each object's text for client_informer_get */
 };
 
+/* Freeing is not allowed from within one of the callbacks. */
 struct client_informer *client_informer_new(struct client *c,
 					    const struct client_informer_config *cfg);
 struct client_informer *client_informer_free(struct client_informer *i);

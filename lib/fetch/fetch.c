@@ -38,7 +38,7 @@ struct fetch_call {
 	struct fetch *owner;
 	struct list link;
 	CURL *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers, *connect_to;
 	char *body;
 	struct buf reply;
 	size_t reply_bytes_max;
@@ -58,6 +58,7 @@ static void call_free(struct fetch_call *call)
 		curl_easy_cleanup(call->easy);
 	}
 	curl_slist_free_all(call->headers);
+	curl_slist_free_all(call->connect_to);
 	mem_free(call->body);
 	buf_fini(&call->reply);
 	mem_free(call);
@@ -316,6 +317,34 @@ static void set_identity(struct fetch_call *call, const struct fetch_identity *i
 	}
 }
 
+/*
+ * The server is known by another name than its address: ask for that name (SNI,
+ * Host, verification) but connect to where the URL points.
+ */
+static void set_url(struct fetch_call *call, const struct fetch_request *r)
+{
+	const char *name = r->identity ? r->identity->server_name : NULL;
+	CURLU *u = name ? curl_url() : NULL;
+	char *host = NULL;
+	char *port = NULL;
+	char *url = NULL;
+	if (u && !curl_url_set(u, CURLUPART_URL, r->url, 0) &&
+	    !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
+	    !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) &&
+	    !curl_url_set(u, CURLUPART_HOST, name, 0) && !curl_url_get(u, CURLUPART_URL, &url, 0)) {
+		struct buf to = { 0 };
+		buf_addf(&to, "%s:%s:%s:%s", name, port, host, port);
+		call->connect_to = curl_slist_append(NULL, buf_cstr(&to));
+		buf_fini(&to);
+		SET(CURLOPT_CONNECT_TO, call->connect_to);
+	}
+	SET(CURLOPT_URL, url ? url : r->url);
+	curl_free(host);
+	curl_free(port);
+	curl_free(url);
+	curl_url_cleanup(u);
+}
+
 static void set_headers(struct fetch_call *call, const struct fetch_request *r)
 {
 	/* libcurl adds these by itself unless told not to */
@@ -361,7 +390,7 @@ struct fetch_call *fetch_send(struct fetch *c, const struct fetch_request *r)
 
 	SET(CURLOPT_PRIVATE, call);
 	SET(CURLOPT_ERRORBUFFER, call->text);
-	SET(CURLOPT_URL, r->url);
+	set_url(call, r);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PROXY, "");
