@@ -15,8 +15,8 @@
  * locks the counter row first, so any number of processes may write; SQLite
  * has one process (the database file is locked).
  *
- * Keys are opaque here: 1..768 bytes without NUL, compared as bytes.  Values are opaque,
- * 1 byte..value_bytes_max.
+ * Keys are opaque here: 1..768 bytes of UTF-8 without NUL, compared as bytes.  Values are
+ * opaque, 1 byte..value_bytes_max.
  *
  * Threads: store_submit() and store_rev() from any thread; callbacks run on
  * the store's own threads, one at a time, and must not block.
@@ -60,7 +60,11 @@ struct store_write {
 };
 
 struct store_result {
-	enum err_code code; /* ERR_OK, ERR_EXISTS, ERR_CONFLICT, ERR_LIMIT, ERR_UNAVAILABLE, ERR_UNKNOWN, ERR_INTERNAL */
+	/*
+	 * ERR_OK, ERR_EXISTS, ERR_CONFLICT, ERR_LIMIT (queue or disk full), ERR_UNAVAILABLE,
+	 * ERR_UNKNOWN, ERR_INTERNAL; ERR_INVALID (key) and ERR_TOO_LARGE (value) for broken limits.
+	 */
+	enum err_code code;
 	bool fenced;
 	int64_t rev; /* ERR_OK: the revision of this write */
 	char msg[160];
@@ -78,6 +82,10 @@ struct store_event {
 	struct bytes *value; /* the new value; DELETE: the last state */
 };
 
+/*
+ * While store_open() runs: on_compacted with the oldest revision of the log, on_epoch for
+ * each step ever made, on_load, on_history, then on_events(n = 0) with the revision reached.
+ */
 struct store_handlers {
 	/* Each object once while store_open() runs, in key order (store thread or caller's; never at once). */
 	void (*on_load)(void *arg, struct str key, int64_t rev, int64_t create_rev, struct bytes *value);
@@ -97,16 +105,24 @@ struct store_handlers {
 	 * committed here; whoever holds one gets 410.
 	 */
 	void (*on_epoch)(void *arg, int64_t last, int64_t first);
+	/*
+	 * What was delivered is no longer the truth, or cannot be continued: a failover lost
+	 * acknowledged writes that this process had seen, or others compacted the log while it was
+	 * cut off.  The store answers nothing but ERR_UNAVAILABLE from here on; the process must
+	 * start again.  NULL: abort().
+	 */
+	void (*on_lost)(void *arg, const char *why);
 	void *arg;
 };
 
 struct store_config {
-	const char *url; /* "sqlite:/path/file.db", "postgres://…" or "memory:" */
+	const char *url; /* "sqlite:/path/file.db", "postgres://…[?schema=NAME]" or "memory:" */
 	struct store_handlers handlers;
 	struct metrics *metrics;    /* NULL = none */
 	uint32_t batch_writes_max;  /* default 512 */
 	uint32_t batch_bytes_max;   /* default 4 MiB */
 	uint32_t queue_writes_max;  /* default 65536 waiting writes; more is ERR_LIMIT at once */
+	uint64_t queue_bytes_max;   /* … and bytes of waiting values; default 256 MiB */
 	uint32_t value_bytes_max;   /* default 3 MiB */
 	uint64_t history_revs;      /* compaction keeps at least this many revisions; default 100,000 */
 	uint64_t history_ms;        /* … and at least this much time; default 10 minutes */
@@ -114,7 +130,7 @@ struct store_config {
 };
 #define STORE_CONFIG_DEFAULTS \
 	.batch_writes_max = 512, .batch_bytes_max = 4U << 20, .queue_writes_max = 65536, \
-	.value_bytes_max = 3U << 20, .history_revs = 100000, .history_ms = 600000, \
+	.queue_bytes_max = 256ULL << 20, .value_bytes_max = 3U << 20, .history_revs = 100000, .history_ms = 600000, \
 	.history_bytes = 256ULL << 20
 
 /*
@@ -125,7 +141,10 @@ struct store_config {
  */
 ATTR_MUSTCHECK int store_open(const struct store_config *cfg, struct store **ret, struct error *err);
 
-/* Finishes what was submitted, then stops.  Accepts NULL, returns NULL. */
+/*
+ * Finishes what was submitted (with ERR_UNAVAILABLE when the database is away), then stops.
+ * Not from a callback.  Accepts NULL, returns NULL.
+ */
 struct store *store_close(struct store *s);
 
 /*
@@ -150,7 +169,7 @@ bool store_is_shared(const struct store *s);
  */
 void store_sync(struct store *s, void (*done)(void *arg, enum err_code code, int64_t rev), void *arg);
 
-/* Whether the last batch or probe reached the database (for readyz). */
+/* Whether the last batch or probe reached the database, and none waits for over 10 s (for readyz). */
 bool store_healthy(const struct store *s);
 
 #endif

@@ -35,25 +35,29 @@ struct watch_snap;
 
 /* ---- objects: immutable, counted ---- */
 
-/* A piece of the object's JSON text: labels and fields are kept as offsets, decoded already. */
-struct watch_ref {
-	uint32_t off;
-	uint32_t len;
-};
+/*
+ * An object is one block of memory that starts with a struct bytes, its final
+ * JSON (metadata.resourceVersion in it); behind the text stand revision, key and
+ * index.  So the bytes of an object are the object: they share one count, and a
+ * response that holds the bytes holds the object without a copy.
+ *
+ * Labels, fields and owners are offsets into the JSON where the text stands
+ * there as it is, else into a decoded copy at the end of the block.
+ */
+struct watch_obj;
 
-struct watch_obj {
-	_Atomic uint32_t refs;
-	uint32_t json_len;
-	int64_t rev;
-	int64_t create_rev;
-	uint16_t key_len;
-	uint16_t labels; /* number of labels */
-	uint16_t fields; /* number of selectable field values, in the order of the kind */
-	uint16_t owners; /* number of owner references (their uids) */
-	struct bytes *json; /* final JSON, resourceVersion in it; shared with events and responses */
-	/* behind it: refs[2 * labels + fields + owners], then text that is not in the JSON as it stands, then key */
-	struct watch_ref ref[];
-};
+int64_t watch_obj_rev(const struct watch_obj *o);
+int64_t watch_obj_create_rev(const struct watch_obj *o);
+
+/* The JSON as bytes, borrowed: bytes_ref() to keep. */
+struct bytes *watch_obj_bytes(struct watch_obj *o);
+
+size_t watch_obj_labels(const struct watch_obj *o); /* number of labels */
+size_t watch_obj_fields(const struct watch_obj *o); /* of selectable field values, in the order of the kind */
+size_t watch_obj_owners(const struct watch_obj *o); /* of owner references (their uids) */
+
+/* The value of label `key`; false when the object has none. */
+bool watch_obj_label(const struct watch_obj *o, struct str key, struct str *ret);
 
 struct watch_obj *watch_obj_ref(struct watch_obj *o);
 void watch_obj_unref(struct watch_obj *o);
@@ -92,11 +96,13 @@ struct watch_event {
 	enum watch_type type;
 	int64_t rev;
 	struct watch_obj *obj;  /* DELETED: last state, with resourceVersion = rev of the deletion */
-	struct watch_obj *prev; /* the state before; NULL for ADDED */
 	/*
-	 * Encodings made by the frame, shared by all watchers: {"type":…,"object":…}\n
-	 * as JSON for ADDED, MODIFIED and DELETED each.  Made on first use.
+	 * The state before; NULL for ADDED, and for the first event of a key in the
+	 * history that was read at start, where nobody knows it any more: a filter then
+	 * treats the object as if it had matched before.
 	 */
+	struct watch_obj *prev;
+	/* Made by watch_event_line() on first use, by type. */
 	_Atomic(struct bytes *) line[3];
 };
 
@@ -104,8 +110,9 @@ struct watch_event *watch_event_ref(struct watch_event *e);
 void watch_event_unref(struct watch_event *e);
 
 /*
- * The event as one watch line of type `as` (DELETED as of a filtered-out
- * transition carries obj with the new revision).  A reference for the caller.
+ * The event as one watch line {"type":…,"object":…}\n of type `as`, encoded once and
+ * shared by all watchers.  MODIFIED as DELETED (the object left a filter) carries
+ * the state before with the new revision, as Kubernetes does.  A reference for the caller.
  */
 struct bytes *watch_event_line(struct watch_event *e, enum watch_type as);
 
@@ -114,8 +121,8 @@ struct bytes *watch_event_line(struct watch_event *e, enum watch_type as);
 struct watch_config {
 	watch_index_fn index;
 	void *index_arg;
-	size_t window_events; /* kept for watchers; default 100,000 */
-	size_t window_bytes;  /* … and at most so many bytes of values; default 64 MiB */
+	size_t window_events; /* kept for watchers, and up to a sixteenth more; default (0) 100,000 */
+	size_t window_bytes;  /* … and at most so many bytes of values; default (0) 64 MiB */
 	/* Called on the store's thread after each batch is visible (a few ns: post and return). */
 	void (*on_batch)(void *arg, struct watch_event *const *ev, size_t n, int64_t rev);
 	void *on_batch_arg;
@@ -123,6 +130,8 @@ struct watch_config {
 };
 
 struct watch_cache *watch_cache_new(const struct watch_config *cfg);
+
+/* All snapshots must be released and all readers gone. */
 struct watch_cache *watch_cache_free(struct watch_cache *c);
 
 /* The store's handlers (store/store.h), to be wired by whoever opens the store. */
