@@ -37,12 +37,12 @@ struct ctl;
 struct ctl_queue;
 
 struct ctl_config {
-	const char *name;      /* "resource-cluster-controller": component of events, lease name */
+	const char *name; /* "resource-cluster-controller": component of events, lease name */
 	struct loop *loop;
 	struct client *client; /* the API whose Lease is taken */
 	struct metrics *metrics;
-	const char *lease_ns;  /* "kube-system" */
-	const char *identity;  /* unique: host_uuid */
+	const char *lease_ns;                  /* "kube-system" */
+	const char *identity;                  /* unique: host_uuid */
 	uint64_t lease_ms, renew_ms, retry_ms; /* 0 = 15 s, 10 s, 2 s */
 	/* Became leader (fence is set on the client), lost it (fatal: stop). */
 	void (*on_leading)(void *arg, int64_t token);
@@ -59,10 +59,14 @@ bool ctl_leading(const struct ctl *c);
 /* NULL when fine, else why not ready: "waiting for informers". Standing by is ready. */
 const char *ctl_ready(void *c);
 
-/* Registers an informer that must be synced before anything runs. */
-void ctl_add_informer(struct ctl *c, struct client_informer *i);
-/* The informer synced (call from on_synced). */
-void ctl_informer_synced(struct ctl *c);
+/*
+ * Starts an informer that belongs to the manager (freed with it, or by
+ * ctl_unwatch).  required: nothing is reconciled before its first list is in;
+ * an informer of something that may be out of reach (a member cluster) is not required.
+ */
+struct client_informer *ctl_watch(struct ctl *c, struct client *from,
+				  const struct client_informer_config *cfg, bool required);
+void ctl_unwatch(struct ctl *c, struct client_informer *i); /* not from within its callbacks */
 
 /* ---- queues ---- */
 
@@ -75,8 +79,9 @@ struct ctl_queue_config {
 };
 
 struct ctl_queue *ctl_queue_new(struct ctl *c, const struct ctl_queue_config *cfg);
-void ctl_add(struct ctl_queue *q, struct str key);                  /* ready now */
-void ctl_add_after(struct ctl_queue *q, struct str key, uint64_t delay_ms); /* the earliest delay wins */
+void ctl_add(struct ctl_queue *q, struct str key); /* ready now */
+void ctl_add_after(struct ctl_queue *q, struct str key,
+		   uint64_t delay_ms); /* the earliest delay wins */
 void ctl_done(struct ctl_queue *q, struct str key, bool ok);
 
 /* `key` waits until `i` has seen rev (then it runs if it was added meanwhile). */
