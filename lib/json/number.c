@@ -1,6 +1,7 @@
 #include "json/number.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,7 +166,8 @@ enum json_number_result json_number_scan(const char **s, const char *end, struct
 static size_t shortest(double d, char *digits, int *ret_exp10)
 {
 	char text[40];
-	for (int precision = 14;; precision++) {
+	/* 15 digits survive the way through any normal double, so fewer need no trial. */
+	for (int precision = d < DBL_MIN ? 0 : 14;; precision++) {
 		(void)snprintf(text, sizeof(text), "%.*e", precision, d);
 		size_t n = 0;
 		const char *c = text;
@@ -218,12 +220,15 @@ static void write_exponent(struct buf *out, const char *digits, size_t n, int ex
 void json_write_double(struct buf *out, double d)
 {
 	assert(isfinite(d));
-	if (signbit(d)) {
+	bool negative = signbit(d);
+	if (negative) {
 		buf_addc(out, '-');
 		d = -d;
 	}
-	if (d < 0x1p63 && d == floor(d)) {
+	if (d < 0x1p64 && d == floor(d)) {
 		buf_add_u64(out, (uint64_t)d);
+		if (d == 0 && negative)
+			buf_adds(out, ".0"); /* -0 would be read as the integer 0 */
 		return;
 	}
 	char digits[24];
