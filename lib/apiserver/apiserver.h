@@ -41,17 +41,17 @@ struct tls_context;
  * Every limit that the API enforces is one of these.
  */
 struct apiserver_config {
-	const char *program;      /* "resource-api" */
+	const char *program; /* "resource-api" */
 	enum kind_plane plane;
 	struct metrics *metrics;
 	struct setting_list listen; /* host:port … */
 	char *store_url;
 	char *tls_cert, *tls_key, *client_ca, *token_file;
-	int64_t loops;            /* HTTP loops; 0 = one per core, at most 4 */
+	int64_t loops;             /* HTTP loops; 0 = one per core, at most 4 */
 	int64_t request_bytes_max; /* 3 MiB */
 	int64_t connections_max;
-	int64_t streams_max;      /* per connection */
-	int64_t inflight_max;     /* requests that are no watches; more is 429 with Retry-After */
+	int64_t streams_max;  /* per connection */
+	int64_t inflight_max; /* requests that are no watches; more is 429 with Retry-After */
 	int64_t watches_max;
 	int64_t watch_queue_bytes_max; /* a slower watcher is cut */
 	int64_t request_timeout_ms;    /* 60 s */
@@ -65,7 +65,8 @@ struct apiserver_config {
 /* The engine's rows of a program's settings table (targets inside *cfg); returns how many, at most cap. */
 size_t apiserver_settings(struct apiserver_config *cfg, struct setting *rows, size_t cap);
 
-ATTR_MUSTCHECK int apiserver_new(const struct apiserver_config *cfg, struct apiserver **ret, struct error *err);
+ATTR_MUSTCHECK int apiserver_new(const struct apiserver_config *cfg, struct apiserver **ret,
+				 struct error *err);
 
 /* Opens the store, loads the cache and listens.  Routes must be added before. */
 ATTR_MUSTCHECK int apiserver_start(struct apiserver *s, struct error *err);
@@ -77,7 +78,8 @@ struct apiserver *apiserver_free(struct apiserver *s);
 uint16_t apiserver_port(const struct apiserver *s, size_t listen_index);
 struct watch_cache *apiserver_cache(struct apiserver *s);
 struct kind_set *apiserver_kinds(struct apiserver *s); /* a reference for the caller */
-struct loop *apiserver_loop(struct apiserver *s, size_t i); /* 0 = first loop; routes' own timers live there */
+struct loop *apiserver_loop(struct apiserver *s,
+			    size_t i); /* 0 = first loop; routes' own timers live there */
 
 /* ---- events inside the process ---- */
 
@@ -87,19 +89,20 @@ struct loop *apiserver_loop(struct apiserver *s, size_t i); /* 0 = first loop; r
  */
 struct apiserver_sub;
 struct apiserver_sub *apiserver_subscribe(struct apiserver *s, struct loop *loop,
-					  void (*fn)(void *arg, struct watch_event *const *ev, size_t n, int64_t rev),
+					  void (*fn)(void *arg, struct watch_event *const *ev,
+						     size_t n, int64_t rev),
 					  void *arg, struct watch_snap **snap);
 void apiserver_unsubscribe(struct apiserver_sub *sub); /* on its loop */
 
 /* ---- requests from inside the process ---- */
 
 struct apiserver_call {
-	struct str method;       /* GET POST PUT PATCH DELETE */
-	struct str path;         /* with query */
-	struct str content_type; /* of body */
-	struct str body;         /* copied */
+	struct str method;            /* GET POST PUT PATCH DELETE */
+	struct str path;              /* with query */
+	struct str content_type;      /* of body */
+	struct str body;              /* copied */
 	const struct auth_user *user; /* copied */
-	struct str fence;        /* "NAMESPACE/LEASE/TOKEN" or "" (see RCTL_FENCE_HEADER) */
+	struct str fence;             /* "NAMESPACE/LEASE/TOKEN" or "" (see RCTL_FENCE_HEADER) */
 };
 
 /* Header by which a leader names its lease and token; a write with a token that was taken over is 409. */
@@ -121,12 +124,13 @@ struct apiserver_info {
 };
 
 struct apiserver_route {
-	const char *prefix;      /* "/clusters/", "/api/v1/query": longest prefix wins */
-	const char *subresource; /* or: requests for this subresource of `resource` ("pods", "log") */
+	const char *prefix; /* "/clusters/", "/api/v1/query": longest prefix wins */
+	const char
+		*subresource; /* or: requests for this subresource of `resource` ("pods", "log") */
 	const char *resource;
-	bool exact;              /* prefix must be the whole path */
-	bool stream;             /* long answer: counts as a watch, not as a request in flight */
-	bool body;               /* wants the body; else a body is refused */
+	bool exact;  /* prefix must be the whole path */
+	bool stream; /* long answer: counts as a watch, not as a request in flight */
+	bool body;   /* wants the body; else a body is refused */
 	/* On the request's loop, after authorization.  Answers through http/server.h, now or later. */
 	void (*fn)(void *arg, struct http_request *req, const struct apiserver_info *info);
 	void *arg;
@@ -134,12 +138,14 @@ struct apiserver_route {
 void apiserver_add_route(struct apiserver *s, const struct apiserver_route *r);
 
 /* Discovery of groups whose resources a route serves (metrics.k8s.io): an APIResourceList document's resources. */
-void apiserver_add_group(struct apiserver *s, const char *group, const char *version, const char *resources_json);
+void apiserver_add_group(struct apiserver *s, const char *group, const char *version,
+			 const char *resources_json);
 
 /* Answers with a Status object for err (code, reason, message). */
 void apiserver_fail(struct http_request *req, const struct error *err);
 
 /* Further readyz checks: fn returns NULL when fine, else why not. Any thread. */
-void apiserver_add_check(struct apiserver *s, const char *name, const char *(*fn)(void *arg), void *arg);
+void apiserver_add_check(struct apiserver *s, const char *name, const char *(*fn)(void *arg),
+			 void *arg);
 
 #endif

@@ -1,5 +1,7 @@
 #include "auth/auth.h"
 
+#include <stdio.h>
+
 /* ---- rules: tables, so that a role can be read at a glance ---- */
 
 struct rule {

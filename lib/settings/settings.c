@@ -223,6 +223,55 @@ int settings_parse(struct settings *s, int argc, char *const *argv, int *rest, s
 	return rc;
 }
 
+union target {
+	char *text;
+	struct setting_list list;
+	bool on;
+	int64_t number;
+	const char *choice;
+};
+
+/* Takes over from `fresh` (same rows, other targets) what is reloadable and differs. */
+static int take_changes(struct settings *s, const struct settings *fresh)
+{
+	int changed = 0;
+	struct buf was = { 0 }, now = { 0 };
+	for (size_t i = 0; i < s->len; i++) {
+		buf_clear(&was);
+		buf_clear(&now);
+		setting_print(&s->table[i], &was);
+		setting_print(&fresh->table[i], &now);
+		struct error ignored = { 0 };
+		if (!s->table[i].reloadable || str_eq(buf_str(&was), buf_str(&now)) ||
+		    setting_store(&s->table[i], buf_str(&now), false, &ignored))
+			continue;
+		s->sources[i] = fresh->sources[i];
+		changed++;
+	}
+	buf_fini(&was);
+	buf_fini(&now);
+	return changed;
+}
+
+int settings_reload(struct settings *s, int argc, char *const *argv, struct error *err)
+{
+	union target *targets = mem_new(union target, s->len);
+	struct setting *rows = mem_new(struct setting, s->len);
+	for (size_t i = 0; i < s->len; i++) {
+		rows[i] = s->table[i];
+		rows[i].target = &targets[i];
+	}
+	struct settings *fresh = settings_new(s->program, s->summary, rows, s->len);
+	int rest = 0;
+	int rc = settings_parse(fresh, argc, argv, &rest, err);
+	if (rc == 0)
+		rc = take_changes(s, fresh);
+	settings_free(fresh);
+	mem_free(rows);
+	mem_free(targets);
+	return rc;
+}
+
 /* The first of --help, --version, --man before "--" or the first non-flag. */
 static const char *asked(int argc, char *const *argv)
 {

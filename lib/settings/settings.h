@@ -64,6 +64,14 @@ ATTR_MUSTCHECK int settings_parse(struct settings *s, int argc, char *const *arg
 				  struct error *err);
 
 /*
+ * Reads everything again with the arguments of the last parse and gives the
+ * rows marked reloadable their new values; the others keep what they have.
+ * Returns how many changed, or ERR_INVALID (then nothing changed).
+ */
+ATTR_MUSTCHECK int settings_reload(struct settings *s, int argc, char *const *argv,
+				   struct error *err);
+
+/*
  * settings_parse() with --help (0), --version (0), --man (0: the manual page in
  * roff) printed, errors on stderr (2).  Returns -1 when the program is to go on.
  */

@@ -1,0 +1,29 @@
+/* Shared by the files of lib/daemon alone. */
+#ifndef DAEMON_DAEMON_PRIV_H
+#define DAEMON_DAEMON_PRIV_H
+
+#include "daemon/daemon.h"
+
+#include <stdbool.h>
+
+struct daemon_health;
+
+struct daemon {
+	const struct daemon_spec *spec;
+	int argc;
+	char *const *argv;
+	struct setting rows[DAEMON_SETTINGS_MAX];
+	size_t rows_len;
+	struct settings *settings;
+	struct metrics *metrics;
+	struct loop *loop;
+	struct daemon_health *health; /* NULL = not listening */
+	const char *log_level;
+	char *health_address;
+	bool stopping, stopped;
+	int status; /* what main() returns */
+};
+
+struct daemon_health *daemon_health_free(struct daemon_health *h);
+
+#endif
