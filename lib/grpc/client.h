@@ -1,6 +1,6 @@
 /*
  * grpc/client - the client's half of gRPC without libgrpc: its framing over
- * nghttp2, TLS by lib/tls, on a sys/loop.  For programs whose memory counts
+ * nghttp2 and TLS 1.2 or newer, on a sys/loop.  For programs whose memory counts
  * (libgrpc alone takes 10 MB resident).
  *
  * Protocol: github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md; no compression, no
@@ -28,12 +28,22 @@
 struct loop;
 struct rpc_channel;
 struct rpc_call;
-struct tls_context;
+
+/*
+ * TLS of a channel.  The files are read at every rpc_channel_open(), so a renewed certificate counts from
+ * the next connection on.
+ */
+struct rpc_client_tls {
+	const char *ca_file;   /* PEM: signs the servers */
+	const char *cert_file; /* PEM: our chain */
+	const char *key_file;
+};
 
 struct rpc_channel_options {
 	const char *address;     /* "10.0.0.1:7443", "[::1]:7443", "api.example:7443" */
 	const char *server_name; /* name the certificate must have; NULL = the address's host */
-	struct tls_context *tls; /* borrowed for the channel's life; NULL = plaintext, for tests */
+	const struct rpc_client_tls
+		*tls; /* borrowed during rpc_channel_open; NULL = plaintext, for tests */
 	uint32_t connect_timeout_ms;   /* name, TCP, TLS and HTTP/2 settings together; 0 = 10 s */
 	uint32_t keepalive_ms;         /* 0 = 20 s */
 	uint32_t keepalive_timeout_ms; /* 0 = 5 s */

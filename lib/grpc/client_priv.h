@@ -1,0 +1,116 @@
+/*
+ * grpc/client_priv - a channel's parts: conn.c (name, TCP, TLS), channel.c (HTTP/2), call.c (streams).
+ */
+#ifndef GRPC_CLIENT_PRIV_H
+#define GRPC_CLIENT_PRIV_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "grpc/client.h"
+#include "sys/loop.h"
+
+#include <nghttp2/nghttp2.h>
+
+/* ---- conn: a byte stream to one address ---- */
+
+struct conn_tls;
+struct conn_lookup;
+
+enum conn_state { CONN_LOOKUP, CONN_CONNECTING, CONN_HANDSHAKE, CONN_OPEN, CONN_CLOSED };
+
+struct conn {
+	struct loop *loop;
+	struct loop_io io;
+	struct loop_task start;
+	enum conn_state state;
+	struct conn_lookup *lookup;
+	struct conn_tls *tls; /* NULL = plaintext */
+	char *host, *port;
+	char *server_name;
+	bool want_write;                  /* the last send could not finish */
+	void (*ready)(struct conn *c);    /* open for bytes */
+	void (*readable)(struct conn *c); /* conn_recv until it gives 0 */
+	void (*writable)(struct conn *c); /* after want_write */
+	void (*failed)(struct conn *c,
+		       const struct error *err); /* before or while open; last callback */
+};
+
+/* ERR_INVALID when the address does not parse; what comes later goes to `failed`. */
+ATTR_MUSTCHECK int conn_open(struct conn *c, struct loop *l, const struct rpc_channel_options *opt,
+			     struct error *err);
+void conn_close(struct conn *c);
+
+/* Bytes read, 0 = none for now, negative enum err_code = closed or broken. */
+long conn_recv(struct conn *c, void *p, size_t n, struct error *err);
+/* Bytes written, 0 = none for now (then `writable` comes), negative = broken. */
+long conn_send(struct conn *c, const void *p, size_t n, struct error *err);
+
+/* ---- TLS under a conn (conn_tls.c) ---- */
+
+/* Reads the files; ERR_INVALID, ERR_NOT_FOUND.  Then conn_tls_start() when there is a descriptor. */
+ATTR_MUSTCHECK int conn_tls_open(struct conn *c, const struct rpc_client_tls *files,
+				 struct error *err);
+ATTR_MUSTCHECK int conn_tls_start(struct conn *c, struct error *err);
+/* 0 = done, 1 = again when *want (epoll events) is there, negative = refused. */
+int conn_tls_handshake(struct conn *c, uint32_t *want, struct error *err);
+long conn_tls_recv(struct conn *c, void *p, size_t n, struct error *err);
+long conn_tls_send(struct conn *c, const void *p, size_t n, struct error *err);
+void conn_tls_close(struct conn *c);
+
+/* ---- channel ---- */
+
+struct rpc_channel {
+	struct loop *loop;
+	struct rpc_channel_options opt;
+	struct conn conn;
+	nghttp2_session *h2;
+	struct list calls;
+	struct buf out; /* HTTP/2 bytes not yet written */
+	size_t out_off;
+	struct loop_task flush;
+	struct loop_timer deadline;  /* of connecting */
+	struct loop_timer keepalive; /* next look at last_rx_ms */
+	uint64_t last_rx_ms;
+	unsigned busy; /* inside HTTP/2 or a callback: freeing waits */
+	bool pinged, connected, draining, is_lost, closing;
+	char *authority;
+};
+
+struct rpc_call {
+	struct rpc_channel *ch;
+	struct list link;
+	struct rpc_call_options opt;
+	char *path;
+	int32_t sid; /* 0 = not submitted yet */
+	struct buf in, out;
+	size_t out_off;
+	size_t held;                  /* received bytes not yet given back to flow control */
+	int http_status, grpc_status; /* -1 = not seen */
+	char *text;
+	bool deferred;  /* HTTP/2 waits for bytes of ours */
+	bool was_empty; /* `drained` has been said for what was queued */
+	bool half_closed, sent_all, paused, delivering, ended, detached;
+	bool finishing; /* the end is known, but messages wait to be delivered */
+	int finish_status;
+	struct loop_task deliver;
+};
+
+void channel_fail(struct rpc_channel *ch, const struct error *err);
+void channel_kick(struct rpc_channel *ch); /* something to send */
+void channel_enter(struct rpc_channel *ch);
+/* False when the channel was freed by it. */
+bool channel_leave(struct rpc_channel *ch);
+
+void call_submit(struct rpc_call *c);
+void call_header(struct rpc_call *c, struct str name, struct str value);
+/* Takes received bytes; false = the peer broke the framing. */
+bool call_data(struct rpc_call *c, struct str bytes);
+/* The stream is over: delivers what waits, unless paused, then call_finish(). */
+void call_end(struct rpc_call *c, int status);
+/* The stream is over: says `closed` once and frees what nobody holds. */
+void call_finish(struct rpc_call *c, int status, const char *text);
+void call_release(struct rpc_call *c);
+/* Status from what was seen when HTTP/2 closed the stream with `h2_error`. */
+int call_status(const struct rpc_call *c, uint32_t h2_error);
+
+#endif
