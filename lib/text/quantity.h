@@ -1,10 +1,9 @@
 /*
  * text/quantity - Kubernetes resource quantities: "500m", "1.5Gi", "2e3".
  *
- * The value is exact: a count of nano-units in 128 bits (up to 1.7e29 whole
- * units).  As in Kubernetes, what is finer than a nano-unit is rounded away
- * from zero, and what does not fit becomes the largest value that 64 bits hold
- * (2^63-1 units).
+ * The value is exact: a count of nano-units in 128 bits, up to 10^28 units.  As
+ * in Kubernetes, what is finer than a nano-unit is rounded away from zero and
+ * binary quantities end at 2^63-1 units; decimal ones saturate at 10^28.
  *
  * Source: documentation of k8s.io/apimachinery/pkg/api/resource.
  * Pure; no state.
