@@ -1,0 +1,50 @@
+/*
+ * controllers - the four controllers of a cluster, each a queue over the shared state: Deployments, ReplicaSets,
+ * the scheduler, the node lifecycle.  The decisions are in the *_plan files.
+ */
+#ifndef CONTROLLERS_H
+#define CONTROLLERS_H
+
+#include "ctl/ctl.h"
+#include "state.h"
+
+#include <stdint.h>
+
+struct controllers;
+
+struct controllers_config {
+	struct ctl *ctl;
+	struct client *client;
+	struct loop *loop;
+	int64_t node_grace_ms; /* lease unchanged for so long = unreachable */
+	int64_t lease_poll_ms;
+	int64_t zone_breaker_percent;
+	int64_t evictions_per_turn;
+};
+
+struct controllers *controllers_new(const struct controllers_config *cfg);
+struct controllers *controllers_free(struct controllers *c);
+
+/* ---- shared by the controllers' files ---- */
+
+struct controllers {
+	struct controllers_config cfg;
+	struct state state;
+	struct ctl_queue *deployments, *sets, *scheduler, *nodes;
+	/* node lifecycle */
+	struct loop_timer lease_poll;
+	struct client_call *lease_call;
+	bool leases_ok;           /* the last poll was answered */
+	uint64_t leases_since_ms; /* … and all since then: silence before it proves nothing */
+};
+
+void deployment_reconcile(void *arg, struct ctl_queue *q, struct str key);
+void replicaset_reconcile(void *arg, struct ctl_queue *q, struct str key);
+void scheduler_reconcile(void *arg, struct ctl_queue *q, struct str key);
+void nodes_reconcile(void *arg, struct ctl_queue *q, struct str key);
+
+/* Every unbound pod that was found unschedulable is looked at again: capacity appeared. */
+void scheduler_retry_all(struct controllers *c);
+void nodes_start(struct controllers *c);
+
+#endif

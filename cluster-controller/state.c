@@ -1,0 +1,303 @@
+#include "state.h"
+
+#include "base/mem.h"
+#include "parse.h"
+#include "sys/clock.h"
+
+struct owner {
+	struct list members;
+};
+
+/* ---- indexes ---- */
+
+static void index_add(struct map *m, struct str key, struct list *member)
+{
+	if (!key.len)
+		return;
+	struct owner *o = map_get(m, key);
+	if (!o) {
+		o = mem_new(struct owner, 1);
+		list_init(&o->members);
+		(void)map_set(m, key, o);
+	}
+	list_append(&o->members, member);
+}
+
+static void index_del(struct map *m, struct str key, struct list *member)
+{
+	list_del(member);
+	struct owner *o = key.len ? map_get(m, key) : NULL;
+	if (o && list_empty(&o->members)) {
+		(void)map_del(m, key);
+		mem_free(o);
+	}
+}
+
+static struct list *index_get(const struct map *m, struct str key)
+{
+	struct owner *o = map_get(m, key);
+	return o ? &o->members : NULL;
+}
+
+struct list *state_pods_of(const struct state *s, struct str owner_uid)
+{
+	return index_get(&s->pods_by_owner, owner_uid);
+}
+
+struct list *state_sets_of(const struct state *s, struct str owner_uid)
+{
+	return index_get(&s->sets_by_owner, owner_uid);
+}
+
+struct list *state_pods_on(const struct state *s, struct str node)
+{
+	return index_get(&s->pods_by_node, node);
+}
+
+struct pod *state_pod(const struct state *s, struct str key)
+{
+	return map_get(&s->pods, key);
+}
+
+struct rs *state_set(const struct state *s, struct str key)
+{
+	return map_get(&s->sets, key);
+}
+
+struct deployment *state_deployment(const struct state *s, struct str key)
+{
+	return map_get(&s->deployments, key);
+}
+
+struct rs *state_set_by_uid(const struct state *s, struct str uid)
+{
+	return map_get(&s->set_by_uid, uid);
+}
+
+struct deployment *state_deployment_by_uid(const struct state *s, struct str uid)
+{
+	return map_get(&s->deployment_by_uid, uid);
+}
+
+struct node *state_node(const struct state *s, struct str name)
+{
+	return map_get(&s->nodes, name);
+}
+
+/* ---- pods ---- */
+
+static void pod_free(struct state *s, struct pod *p)
+{
+	index_del(&s->pods_by_owner, p->owner_uid, &p->by_owner);
+	index_del(&s->pods_by_node, p->node, &p->by_node);
+	arena_fini(&p->arena);
+	mem_free(p);
+}
+
+static void on_pod_set(void *arg, struct str key, const struct json *obj, struct str text)
+{
+	(void)text;
+	struct state *s = arg;
+	struct pod *p = mem_new(struct pod, 1);
+	parse_pod(p, obj);
+	struct pod *old = map_set(&s->pods, key, p);
+	/* our binding may be ahead of what the informer shows */
+	if (old && old->assumed_ms && !p->node.len && clock_mono_ms() < old->assumed_ms) {
+		p->node = arena_str(&p->arena, old->node);
+		p->assumed_ms = old->assumed_ms;
+	}
+	if (old)
+		pod_free(s, old);
+	index_add(&s->pods_by_owner, p->owner_uid, &p->by_owner);
+	index_add(&s->pods_by_node, p->node, &p->by_node);
+	s->on_pod(s->arg, p, false);
+}
+
+static void on_pod_delete(void *arg, struct str key, struct str last)
+{
+	(void)last;
+	struct state *s = arg;
+	struct pod *p = map_del(&s->pods, key);
+	if (!p)
+		return;
+	s->on_pod(s->arg, p, true);
+	pod_free(s, p);
+}
+
+void state_assume(struct state *s, struct pod *p, struct str node, uint64_t now_ms)
+{
+	index_del(&s->pods_by_node, p->node, &p->by_node);
+	p->node = arena_str(&p->arena, node);
+	p->assumed_ms = node.len ? now_ms + 30000 : 0;
+	index_add(&s->pods_by_node, p->node, &p->by_node);
+}
+
+/* ---- nodes ---- */
+
+static void node_free(struct node *n)
+{
+	union {
+		const char *in;
+		char *out;
+	} u = { .in = n->lease_text.p };
+	mem_free(u.out);
+	arena_fini(&n->arena);
+	mem_free(n);
+}
+
+static void on_node_set(void *arg, struct str key, const struct json *obj, struct str text)
+{
+	(void)text;
+	struct state *s = arg;
+	struct node *n = mem_new(struct node, 1);
+	parse_node(n, obj);
+	struct node *old = map_set(&s->nodes, key, n);
+	n->lease_changed_ms = clock_mono_ms();
+	if (old) { /* what was observed of the lease is not in the object */
+		n->lease_text = old->lease_text;
+		n->lease_changed_ms = old->lease_changed_ms;
+		n->lease_known = old->lease_known;
+		n->tainted_since_ms = old->tainted_since_ms;
+		n->reported_ready = old->reported_ready;
+		old->lease_text = STR_NONE;
+		node_free(old);
+	}
+	s->on_node(s->arg, n, false);
+}
+
+static void on_node_delete(void *arg, struct str key, struct str last)
+{
+	(void)last;
+	struct state *s = arg;
+	struct node *n = map_del(&s->nodes, key);
+	if (!n)
+		return;
+	s->on_node(s->arg, n, true);
+	node_free(n);
+}
+
+/* ---- workloads ---- */
+
+static void rs_free(struct state *s, struct rs *r)
+{
+	index_del(&s->sets_by_owner, r->owner_uid, &r->by_owner);
+	if (map_get(&s->set_by_uid, r->uid) == r)
+		(void)map_del(&s->set_by_uid, r->uid);
+	arena_fini(&r->arena);
+	mem_free(r);
+}
+
+static void on_rs_set(void *arg, struct str key, const struct json *obj, struct str text)
+{
+	(void)text;
+	struct state *s = arg;
+	struct rs *r = mem_new(struct rs, 1);
+	parse_rs(r, obj);
+	struct rs *old = map_set(&s->sets, key, r);
+	if (old)
+		rs_free(s, old);
+	index_add(&s->sets_by_owner, r->owner_uid, &r->by_owner);
+	(void)map_set(&s->set_by_uid, r->uid, r);
+	s->on_set(s->arg, r, false);
+}
+
+static void on_rs_delete(void *arg, struct str key, struct str last)
+{
+	(void)last;
+	struct state *s = arg;
+	struct rs *r = map_del(&s->sets, key);
+	if (!r)
+		return;
+	s->on_set(s->arg, r, true);
+	rs_free(s, r);
+}
+
+static void deployment_free(struct state *s, struct deployment *d)
+{
+	if (map_get(&s->deployment_by_uid, d->uid) == d)
+		(void)map_del(&s->deployment_by_uid, d->uid);
+	arena_fini(&d->arena);
+	mem_free(d);
+}
+
+static void on_deployment_set(void *arg, struct str key, const struct json *obj, struct str text)
+{
+	(void)text;
+	struct state *s = arg;
+	struct deployment *d = mem_new(struct deployment, 1);
+	parse_deployment(d, obj);
+	struct deployment *old = map_set(&s->deployments, key, d);
+	if (old)
+		deployment_free(s, old);
+	(void)map_set(&s->deployment_by_uid, d->uid, d);
+	s->on_deployment(s->arg, d, false);
+}
+
+static void on_deployment_delete(void *arg, struct str key, struct str last)
+{
+	(void)last;
+	struct state *s = arg;
+	struct deployment *d = map_del(&s->deployments, key);
+	if (!d)
+		return;
+	s->on_deployment(s->arg, d, true);
+	deployment_free(s, d);
+}
+
+/* ---- life ---- */
+
+void state_init(struct state *s, struct ctl *ctl, struct client *client)
+{
+	*s = (struct state){ .ctl = ctl, .client = client };
+	struct map *maps[] = { &s->pods,        &s->nodes,         &s->sets,
+			       &s->deployments, &s->pods_by_owner, &s->sets_by_owner,
+			       &s->pods_by_node };
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		map_init(maps[i], clock_random_u64());
+}
+
+static struct client_informer *watch(struct state *s, const char *path,
+				     void (*set)(void *, struct str, const struct json *,
+						 struct str),
+				     void (*del)(void *, struct str, struct str))
+{
+	const struct client_informer_config cfg = {
+		.path = path, .on_set = set, .on_delete = del, .arg = s
+	};
+	return ctl_watch(s->ctl, s->client, &cfg, true);
+}
+
+void state_watch(struct state *s)
+{
+	s->i_nodes = watch(s, "/api/v1/nodes", on_node_set, on_node_delete);
+	s->i_pods = watch(s, "/api/v1/pods", on_pod_set, on_pod_delete);
+	s->i_sets = watch(s, "/apis/apps/v1/replicasets", on_rs_set, on_rs_delete);
+	s->i_deployments =
+		watch(s, "/apis/apps/v1/deployments", on_deployment_set, on_deployment_delete);
+}
+
+void state_fini(struct state *s)
+{
+	size_t pos = 0;
+	void *v = NULL;
+	while (map_next(&s->pods, &pos, NULL, &v))
+		pod_free(s, v);
+	pos = 0;
+	while (map_next(&s->sets, &pos, NULL, &v))
+		rs_free(s, v);
+	pos = 0;
+	while (map_next(&s->nodes, &pos, NULL, &v))
+		node_free(v);
+	pos = 0;
+	while (map_next(&s->deployments, &pos, NULL, &v))
+		deployment_free(s, v);
+	map_fini(&s->pods);
+	map_fini(&s->sets);
+	map_fini(&s->nodes);
+	map_fini(&s->deployments);
+	map_fini(&s->pods_by_owner);
+	map_fini(&s->sets_by_owner);
+	map_fini(&s->pods_by_node);
+	map_fini(&s->set_by_uid);
+	map_fini(&s->deployment_by_uid);
+}
