@@ -50,7 +50,7 @@ long conn_send(struct conn *c, const void *p, size_t n, struct error *err);
 /* Reads the files; ERR_INVALID, ERR_NOT_FOUND.  Then conn_tls_start() when there is a descriptor. */
 ATTR_MUSTCHECK int conn_tls_open(struct conn *c, const struct rpc_client_tls *files,
 				 struct error *err);
-ATTR_MUSTCHECK int conn_tls_start(struct conn *c, struct error *err);
+void conn_tls_start(struct conn *c);
 /* 0 = done, 1 = again when *want (epoll events) is there, negative = refused. */
 int conn_tls_handshake(struct conn *c, uint32_t *want, struct error *err);
 long conn_tls_recv(struct conn *c, void *p, size_t n, struct error *err);

@@ -106,12 +106,9 @@ static void connected(struct conn *c)
 		opened(c);
 		return;
 	}
-	struct error err = { 0 };
 	c->state = CONN_HANDSHAKE;
-	if (conn_tls_start(c, &err))
-		c->failed(c, &err);
-	else
-		handshake(c);
+	conn_tls_start(c);
+	handshake(c);
 }
 
 static void on_io(struct loop_io *io, uint32_t events)
