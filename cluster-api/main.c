@@ -1,0 +1,178 @@
+/* resource-cluster-api: the Kubernetes API of one cluster, and the other end of its agents. */
+#include "agents.h"
+#include "apiserver/apiserver.h"
+#include "daemon/daemon.h"
+#include "leases.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct program {
+	struct apiserver_config api_cfg;
+	struct agents_config agents_cfg;
+	char *agent_address, *cluster, *instance, *region, *network_az, *advertise;
+	char *agent_ca, *agent_cert, *agent_key;
+	char host[64];
+	struct daemon *daemon;
+	struct apiserver *api;
+	struct agents *agents;
+	unsigned stopping;
+};
+
+static size_t settings(void *state, struct setting *rows, size_t cap)
+{
+	struct program *p = state;
+	size_t n = apiserver_settings(&p->api_cfg, rows, cap);
+	const struct setting own[] = {
+		{ .name = "cluster-name",
+		  .type = SETTING_STRING,
+		  .target = &p->cluster,
+		  .required = true,
+		  .metavar = "NAME",
+		  .help = "name of the cluster: label cluster of its metrics, logs and alerts" },
+		{ .name = "agent-address",
+		  .type = SETTING_STRING,
+		  .target = &p->agent_address,
+		  .fallback = "127.0.0.1:7443",
+		  .metavar = "ADDRESS",
+		  .help = "host:port where agents connect (gRPC with client certificates only)" },
+		{ .name = "agent-client-ca",
+		  .type = SETTING_STRING,
+		  .target = &p->agent_ca,
+		  .metavar = "FILE",
+		  .help = "PEM certificates that sign the agents'; default client-ca" },
+		{ .name = "agent-tls-cert",
+		  .type = SETTING_STRING,
+		  .target = &p->agent_cert,
+		  .metavar = "FILE",
+		  .help = "PEM certificate of the agents' port; default tls-cert" },
+		{ .name = "agent-tls-key",
+		  .type = SETTING_STRING,
+		  .target = &p->agent_key,
+		  .metavar = "FILE",
+		  .help = "PEM key of the agents' port; default tls-key" },
+		{ .name = "agent-advertise",
+		  .type = SETTING_STRING,
+		  .target = &p->advertise,
+		  .fallback = "",
+		  .metavar = "ADDRESS",
+		  .help = "host:port that agents are told to connect to next time; empty = they "
+			  "keep their settings" },
+		{ .name = "agent-heartbeat",
+		  .type = SETTING_DURATION,
+		  .target = &p->agents_cfg.heartbeat_ms,
+		  .fallback = "3s",
+		  .min = 500,
+		  .max = 60000,
+		  .metavar = "DURATION",
+		  .help = "how often agents say that they are there" },
+		{ .name = "instance",
+		  .type = SETTING_STRING,
+		  .target = &p->instance,
+		  .metavar = "NAME",
+		  .help = "name of this instance in logs; default the host name" },
+		{ .name = "region",
+		  .type = SETTING_STRING,
+		  .target = &p->region,
+		  .fallback = "",
+		  .metavar = "NAME",
+		  .help = "region that this instance is in" },
+		{ .name = "network-az",
+		  .type = SETTING_STRING,
+		  .target = &p->network_az,
+		  .fallback = "",
+		  .metavar = "NAME",
+		  .help = "network availability zone that this instance is in; agents prefer their "
+			  "own" },
+	};
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]) && n < cap; i++)
+		rows[n++] = own[i];
+	return n;
+}
+
+static void agents_config(struct program *p, struct daemon *d)
+{
+	struct agents_config *c = &p->agents_cfg;
+	(void)gethostname(p->host, sizeof(p->host) - 1);
+	c->api = p->api;
+	c->loop = apiserver_loop(p->api, 0);
+	c->metrics = daemon_metrics(d);
+	c->address = p->agent_address;
+	c->cluster = p->cluster;
+	c->server = p->instance ? p->instance : p->host;
+	c->region = p->region;
+	c->network_az = p->network_az;
+	c->advertise = p->advertise;
+	c->tls = (struct rpc_server_tls){
+		.ca_file = p->agent_ca ? p->agent_ca : p->api_cfg.client_ca,
+		.cert_file = p->agent_cert ? p->agent_cert : p->api_cfg.tls_cert,
+		.key_file = p->agent_key ? p->agent_key : p->api_cfg.tls_key,
+	};
+}
+
+static int start(void *state, struct daemon *d, struct error *err)
+{
+	struct program *p = state;
+	p->daemon = d;
+	p->api_cfg.program = "resource-cluster-api";
+	p->api_cfg.plane = KIND_CLUSTER;
+	p->api_cfg.metrics = daemon_metrics(d);
+	int rc = apiserver_new(&p->api_cfg, &p->api, err);
+	if (rc)
+		return rc;
+	agents_config(p, d);
+	if (!p->agents_cfg.tls.ca_file || !p->agents_cfg.tls.cert_file ||
+	    !p->agents_cfg.tls.key_file)
+		return error_set(err, ERR_INVALID,
+				 "the agents' port needs certificates: --tls-cert, --tls-key and "
+				 "--client-ca");
+	rc = agents_new(&p->agents_cfg, &p->agents, err);
+	if (rc)
+		return rc;
+	leases_add_route(p->api, p->agents);
+	rc = apiserver_start(p->api, err);
+	if (rc == 0)
+		rc = agents_start(p->agents, err);
+	if (rc)
+		return rc;
+	daemon_ready(d);
+	return 0;
+}
+
+static void part_stopped(void *arg)
+{
+	struct program *p = arg;
+	if (--p->stopping == 0)
+		daemon_stopped(p->daemon);
+}
+
+static void stop(void *state, struct daemon *d)
+{
+	(void)d;
+	struct program *p = state;
+	p->stopping = 2;
+	agents_drain(p->agents, part_stopped, p);
+	apiserver_drain(p->api, part_stopped, p);
+}
+
+static void fini(void *state)
+{
+	struct program *p = state;
+	p->agents = agents_free(p->agents);
+	p->api = apiserver_free(p->api);
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = { 0 };
+	const struct daemon_spec spec = {
+		.program = "resource-cluster-api",
+		.summary = "the API of one cluster: its objects, and its agents",
+		.settings = settings,
+		.start = start,
+		.stop = stop,
+		.fini = fini,
+		.state = &p,
+	};
+	return daemon_main(&spec, argc, argv);
+}
