@@ -40,9 +40,10 @@ ATTR_MUSTCHECK int patch_strategic(struct arena *a, const struct schema *s, cons
 /* ---- server-side apply: field sets and managers ---- */
 
 struct patch_conflict {
-	struct str manager;   /* "kubectl" */
-	struct str operation_detail; /* ` using v1` or ` with subresource "status"`: rest of the cause's text, may be empty */
-	struct str field;     /* ".spec.replicas", ".spec.containers[name=\"web\"].image" */
+	struct str manager; /* "kubectl" */
+	struct str
+		operation_detail; /* ` using v1` or ` with subresource "status"`: rest of the cause's text, may be empty */
+	struct str field; /* ".spec.replicas", ".spec.containers[name=\"web\"].image" */
 };
 
 enum { PATCH_CONFLICTS_MAX = 64 };
@@ -50,11 +51,11 @@ enum { PATCH_CONFLICTS_MAX = 64 };
 struct patch_apply {
 	/* in */
 	const struct schema *schema;
-	struct str manager;      /* fieldManager, not empty */
-	struct str api_version;  /* of the request */
-	struct str subresource;  /* "" or "status", "scale" */
+	struct str manager;     /* fieldManager, not empty */
+	struct str api_version; /* of the request */
+	struct str subresource; /* "" or "status", "scale" */
 	bool force;
-	struct str now;          /* RFC 3339 time for managedFields.time */
+	struct str now; /* RFC 3339 time for managedFields.time */
 	/* out */
 	struct patch_conflict conflicts[PATCH_CONFLICTS_MAX];
 	size_t conflicts_len, conflicts_dropped;
@@ -68,6 +69,12 @@ struct patch_apply {
  */
 ATTR_MUSTCHECK int patch_apply(struct arena *a, struct patch_apply *ap, const struct json *live,
 			       const struct json *applied, struct json *ret, struct error *err);
+
+/*
+ * The message of an ERR_CONFLICT as Kubernetes words it, whole (`err` has as
+ * much of it as fits): lines for several conflicts, without those dropped.
+ */
+struct str patch_conflict_text(struct arena *a, const struct patch_apply *ap);
 
 /*
  * After any other write (create, update, the other patches): moves the ownership
