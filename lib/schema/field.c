@@ -81,10 +81,11 @@ static void add(struct field_errors *e, enum field_reason reason, struct str pat
 		buf_adds(&b, ": ");
 		write_value(&b, value);
 	}
-	if (*detail) {
-		buf_adds(&b, ": ");
-		buf_vaddf(&b, detail, ap);
-	}
+	size_t end = b.len;
+	buf_adds(&b, ": ");
+	buf_vaddf(&b, detail, ap);
+	if (b.len == end + 2)
+		b.len = end;
 	e->list[e->len++] = (struct field_error){
 		.reason = reason,
 		.path = arena_str(e->arena, path),
