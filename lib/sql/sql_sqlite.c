@@ -134,8 +134,8 @@ static struct sql_value column(sqlite3_stmt *st, int i)
 		return sql_text(str_n(p, (size_t)sqlite3_column_bytes(st, i)));
 	}
 	case SQLITE_BLOB: {
-		const char *p = sqlite3_column_blob(st, i);
-		return sql_blob(str_n(p, (size_t)sqlite3_column_bytes(st, i)));
+		const char *p = sqlite3_column_blob(st, i); /* NULL when it has no bytes */
+		return sql_blob(str_n(p ? p : "", (size_t)sqlite3_column_bytes(st, i)));
 	}
 	default:
 		return sql_null();
