@@ -116,8 +116,9 @@ static int check_config(struct arena *a, const struct patch_apply *ap, const str
 	struct str kind = text_at(config, "kind", NULL);
 	struct str ns = text_at(config, "metadata", "namespace");
 	struct str name = text_at(config, "metadata", "name");
-	return error_wrap(err, "failed to create typed patch object (%.*s/%.*s; %.*s, Kind=%.*s)",
-			  STR_ARG(ns), STR_ARG(name), STR_ARG(ap->api_version), STR_ARG(kind));
+	(void)error_wrap(err, "failed to create typed patch object (%.*s/%.*s; %.*s, Kind=%.*s)",
+			 STR_ARG(ns), STR_ARG(name), STR_ARG(ap->api_version), STR_ARG(kind));
+	return rc;
 }
 
 /* What an object had before anybody kept track belongs to "before-first-apply". */

@@ -15,8 +15,10 @@ static int parse_keys(struct arena *a, struct str text, struct pe *ret, struct e
 {
 	struct json keys = { 0 };
 	int rc = json_parse(a, text, NULL, &keys, err);
-	if (rc < 0)
-		return error_wrap(err, "key fields");
+	if (rc < 0) {
+		(void)error_wrap(err, "key fields");
+		return rc;
+	}
 	if (keys.type != JSON_OBJECT)
 		return error_set(err, ERR_BAD_REQUEST, "key fields are no object");
 	struct pe_key *k = arena_new(a, struct pe_key, (size_t)keys.len + 1);
@@ -32,8 +34,10 @@ static int parse_value(struct arena *a, struct str text, struct pe *ret, struct 
 {
 	struct json *v = arena_new(a, struct json, 1);
 	int rc = json_parse(a, text, NULL, v, err);
-	if (rc < 0)
-		return error_wrap(err, "value");
+	if (rc < 0) {
+		(void)error_wrap(err, "value");
+		return rc;
+	}
 	*ret = (struct pe){ .kind = PE_VALUE, .value = v };
 	return 0;
 }

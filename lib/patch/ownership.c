@@ -155,7 +155,8 @@ int ssa_apply(struct ssa *x, struct manager *self, struct str api_version, bool 
 	self->api_version = api_version;
 	if (!fset_equal(&own, &self->set))
 		manager_own(self, own);
-	ret->object_changed = !typed_same(&diff);
+	/* The order of a list is nobody's, but it is part of the object. */
+	ret->object_changed = !json_equal(or_empty(live), &merged);
 	if (ret->object_changed)
 		ret->object = merged;
 	return 0;

@@ -189,8 +189,11 @@ static int set_order(struct object *o, uint32_t i)
 		rc = smp_list_merge(m, &l, old, new, &merged);
 	else
 		merged = *new;
+	struct json server = old ? *old : json_array();
+	if (old && new)
+		server = smp_list_seats(m, &l, old, new, &merged);
 	if (rc == 0)
-		rc = smp_list_order(m, &l, &merged, order, old, &merged);
+		rc = smp_list_order(m, &l, &merged, order, &server, &merged);
 	if (rc < 0)
 		return rc;
 	if (at >= 0)
@@ -211,15 +214,23 @@ static void delete_from(struct object *o, uint32_t i)
 
 /* ---- members ---- */
 
+/* Strategy "replace": the object as a whole (RawExtension). */
+static bool replaces(const struct schema *s)
+{
+	const struct json *strategy =
+		s ? json_getc(s->source, "x-kubernetes-patch-strategy") : NULL;
+	return str_is(json_str(strategy), "replace");
+}
+
 static int both(struct object *o, const struct json_member *p, struct json *value)
 {
 	const struct schema *s = schema_member(o->schema, member_name(p));
-	if (p->value.type == JSON_OBJECT)
+	if (p->value.type == JSON_OBJECT && !replaces(s))
 		return smp_object(o->m, s, value, &p->value, value);
 	struct smp_list l = list_of(s);
 	if (l.merge)
 		return smp_list_merge(o->m, &l, value, &p->value, value);
-	*value = p->value;
+	(void)smp_plain(o->m, &p->value, value);
 	return 0;
 }
 

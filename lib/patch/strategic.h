@@ -35,6 +35,14 @@ int smp_check_order(struct smp *m, const struct smp_list *l, const struct json *
 		    const struct json *order);
 
 /*
+ * The order of the server's elements after a merge: those that are left, and
+ * for each that was deleted one of the patch's new elements (Kubernetes puts
+ * them in the place that became free).
+ */
+struct json smp_list_seats(struct smp *m, const struct smp_list *l, const struct json *doc,
+			   const struct json *patch, const struct json *merged);
+
+/*
  * `merged` with the elements named by `order` in that order and the others
  * between them where `server` had them.
  */

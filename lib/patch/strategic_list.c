@@ -143,6 +143,26 @@ int smp_list_order(struct smp *m, const struct smp_list *l, const struct json *m
 	return 0;
 }
 
+struct json smp_list_seats(struct smp *m, const struct smp_list *l, const struct json *doc,
+			   const struct json *patch, const struct json *merged)
+{
+	struct vindex left = identities(m, l, merged);
+	struct vindex old = identities(m, l, doc);
+	struct json *out = arena_new(m->a, struct json, (size_t)doc->len + 1);
+	size_t len = 0;
+	for (uint32_t i = 0; i < doc->len; i++) {
+		const struct json *id = identity(l, &doc->items[i]);
+		if (id && vindex_find(&left, id) >= 0)
+			out[len++] = doc->items[i];
+	}
+	for (uint32_t i = 0; i < patch->len && len < doc->len; i++) {
+		const struct json *id = identity(l, &patch->items[i]);
+		if (id && vindex_find(&old, id) < 0)
+			out[len++] = patch->items[i];
+	}
+	return json_of_items(out, len);
+}
+
 /* ---- merging ---- */
 
 static int merge_values(struct smp *m, const struct json *doc, const struct json *patch,
