@@ -1,5 +1,5 @@
 /*
- * kind - what the server knows of each resource, all from data: lib/kinds/*.yaml
+ * kind - what the server knows of each resource, all from data: the files of lib/kinds
  * for the built-in kinds, CustomResourceDefinition objects for the others, by
  * the very same path.
  *
@@ -7,13 +7,11 @@
  * of a CustomResourceDefinition publishes a new one.  What costs to make
  * (discovery, OpenAPI documents) is made on first use and kept in the set.
  *
- * A built-in kind's file is a CustomResourceDefinition document with these
- * additions (docs/kinds.md):
- *   x-rctl.planes        [global, cluster]: which server serves it
- *   x-rctl.verbs         when not all: e.g. [create] for reviews
- *   columns: x-rctl-func a named function of hooks.h in place of jsonPath
- *   schema:  $ref to lib/kinds/types/*.yaml, x-rctl-format: quantity,
- *            x-kubernetes-patch-strategy / -patch-merge-key, x-rctl-unsupported
+ * A built-in kind's file is a CustomResourceDefinition document with some
+ * additions: lib/kinds/FORMAT.md is the reference, docs/kinds.md the way to add one.
+ *
+ * Threads: everything may be called by many threads, except kind_index(): one
+ * thread at a time for each set.
  */
 #ifndef KIND_KIND_H
 #define KIND_KIND_H
@@ -47,11 +45,14 @@ enum kind_verb {
 	KIND_DELETECOLLECTION = 1 << 7,
 };
 
+struct kind_cell;
+
 struct kind_column {
 	struct str name, type, format, description;
 	int priority;
-	const struct jsonpath *path; /* or NULL: then func */
-	struct str func;             /* named function, see hooks.h */
+	const struct jsonpath *path;       /* or NULL: then func */
+	struct str func;                   /* named function and its arguments, see hooks.h */
+	void (*cell)(struct kind_cell *c); /* that function */
 };
 
 struct kind_scale {
@@ -64,8 +65,9 @@ struct kind_hooks;
 /* One served version of one resource. */
 struct kind {
 	struct str group, version, kind, list_kind, plural, singular;
-	struct str api_version;   /* "apps/v1", "v1" */
-	struct str resource_key;  /* "apps/deployments", "/pods": prefix of the keys, the same for all versions */
+	struct str api_version; /* "apps/v1", "v1" */
+	struct str
+		resource_key; /* "apps/deployments", "/pods": prefix of the keys, the same for all versions */
 	struct str storage_version; /* api_version of what is stored */
 	const struct str *short_names;
 	size_t short_names_len;
@@ -73,16 +75,17 @@ struct kind {
 	size_t categories_len;
 	bool namespaced;
 	bool builtin;
-	bool has_status;           /* status subresource: spec and status are written apart */
+	bool has_status; /* status subresource: spec and status are written apart */
 	struct kind_scale scale;
-	unsigned verbs;            /* enum kind_verb */
+	unsigned verbs; /* enum kind_verb */
 	const struct schema *schema;
 	const struct kind_column *columns; /* Name first, Age as declared */
 	size_t columns_len;
-	const struct str *selectable; /* field paths beyond metadata.name/.namespace: "spec.nodeName" */
+	const struct str
+		*selectable; /* field paths beyond metadata.name/.namespace: "spec.nodeName" */
 	size_t selectable_len;
 	const struct kind_hooks *hooks; /* never NULL */
-	struct str subresources;  /* further ones, space separated: "log", "binding", "eviction" */
+	struct str subresources; /* further ones, space separated: "log", "binding", "eviction" */
 };
 
 /* ---- sets ---- */
@@ -93,21 +96,31 @@ struct kind_set *kind_set_builtin(enum kind_plane plane);
 /*
  * A new set: the built-ins of `base` plus the given CustomResourceDefinition
  * objects (JSON).  A CRD that is wrong or clashes is left out and told to
- * on_error.  One reference for the caller.
+ * on_error (may be NULL).  Of a CRD that `base` has with the same spec, what was
+ * compiled is shared, so pass the current set.  One reference for the caller.
  */
 struct kind_set *kind_set_with_crds(struct kind_set *base, const struct json *const *crds, size_t n,
-				    void (*on_error)(void *arg, struct str crd_name, const char *msg),
+				    void (*on_error)(void *arg, struct str crd_name,
+						     const char *msg),
 				    void *arg);
 struct kind_set *kind_set_ref(struct kind_set *s);
-void kind_set_unref(struct kind_set *s);
+void kind_set_unref(struct kind_set *s); /* accepts NULL */
 
 /* By URL: group ("" core), version, plural. */
-const struct kind *kind_find(const struct kind_set *s, struct str group, struct str version, struct str plural);
+const struct kind *kind_find(const struct kind_set *s, struct str group, struct str version,
+			     struct str plural);
 /* By apiVersion and kind. */
 const struct kind *kind_find_gvk(const struct kind_set *s, struct str api_version, struct str kind);
+/*
+ * By what a user calls it, without regard to case: plural, singular, short name or
+ * kind, also with its group behind a dot ("deploy", "deployments.apps").  The first
+ * in the order of kind_at().
+ */
+const struct kind *kind_find_name(const struct kind_set *s, struct str name);
 /* By resource key ("apps/deployments"): the storage version. */
 const struct kind *kind_find_key(const struct kind_set *s, struct str resource_key);
 bool kind_group_exists(const struct kind_set *s, struct str group, struct str version);
+/* All of them: the core group first, then built-in groups, then those of CRDs; the preferred version first. */
 size_t kind_count(const struct kind_set *s);
 const struct kind *kind_at(const struct kind_set *s, size_t i);
 
@@ -124,27 +137,40 @@ enum kind_field_validation { KIND_FIELDS_IGNORE, KIND_FIELDS_WARN, KIND_FIELDS_S
 
 struct kind_check {
 	struct arena *arena;
-	struct field_errors errors;       /* 422 when any */
+	struct field_errors errors;           /* 422 when any */
 	struct str unknown[FIELD_ERRORS_MAX]; /* paths: 400 when STRICT, warnings when WARN */
 	size_t unknown_len;
 	struct str warnings[FIELD_ERRORS_MAX];
 	size_t warnings_len;
 };
 
-/* Prune + default + validate (schema, metadata names, hooks).  `old` is the stored object or NULL. */
+/*
+ * Prune + default + validate (schema, metadata names, hooks).  `old` is the stored
+ * object or NULL; `subresource` what is written ("status", "binding"), or NULL.
+ * obj must be an object whose metadata is an object or absent; its namespace and,
+ * on create, its generated name are in place.
+ */
 void kind_check_object(const struct kind *k, struct json *obj, const struct json *old,
 		       const struct str *subresource, struct kind_check *c);
 
 /*
  * The canonical encoding for the store: apiVersion, kind, metadata first,
- * metadata without resourceVersion and selfLink; storage version.
+ * metadata without resourceVersion and selfLink; storage version.  A
+ * reference for the caller.
  */
 struct bytes *kind_encode(const struct kind *k, const struct json *obj);
 
-/* Index of a stored value for the watch cache (labels, selectable fields, owner uids). */
+/*
+ * Index of a stored value for the watch cache (labels, selectable fields, owner
+ * uids).  Strings point into the value, or into the set until the next call.
+ */
 void kind_index(const struct kind_set *s, struct str key, struct str value, struct watch_index *ix);
 
-/* ---- documents served ---- */
+/*
+ * ---- documents served ----
+ *
+ * Each is a reference for the caller; ETags and hashes live as long as the set.
+ */
 
 /* Aggregated discovery (apidiscovery.k8s.io/v2): core = the document of /api, else of /apis. ETag = hash. */
 struct bytes *kind_discovery_v2(struct kind_set *s, bool core, const char **etag);
@@ -153,9 +179,12 @@ struct bytes *kind_api_versions(struct kind_set *s);
 struct bytes *kind_api_group_list(struct kind_set *s);
 struct bytes *kind_api_group(struct kind_set *s, struct str group);
 struct bytes *kind_api_resource_list(struct kind_set *s, struct str group, struct str version);
+/* OpenAPI v2 for kubectl before 1.27, protobuf: a document without definitions, so that it leaves the checks to us. */
+struct bytes *kind_openapi_v2(void);
 /* OpenAPI v3: the index of /openapi/v3, and one group version's document with its hash; NULL when unknown. */
 struct bytes *kind_openapi_index(struct kind_set *s);
-struct bytes *kind_openapi(struct kind_set *s, struct str group, struct str version, const char **hash);
+struct bytes *kind_openapi(struct kind_set *s, struct str group, struct str version,
+			   const char **hash);
 
 /* ---- Table (meta.k8s.io/v1) ---- */
 

@@ -135,10 +135,12 @@ static int kw_properties(struct schema_compiler *c, struct schema *n, const stru
 	struct schema_property *props = arena_new(&c->set->arena, struct schema_property, len);
 	for (size_t i = 0; i < len; i++) {
 		const struct json *doc = &v->members[i].value;
-		props[i].name = json_str(&v->members[i].key);
-		int rc = compile_child(c, doc, &FIELD_KEY(at, props[i].name), &props[i].schema);
+		struct str name = json_str(&v->members[i].key);
+		const struct schema *child = NULL;
+		int rc = compile_child(c, doc, &FIELD_KEY(at, name), &child);
 		if (rc)
 			return rc;
+		props[i] = schema_property_of(name, child);
 		if (json_getc(doc, "default") || json_getc(doc, "$ref"))
 			n->props_default = true;
 	}

@@ -192,16 +192,37 @@ const struct schema *schema_find(const struct schema_set *s, struct str name)
 	return def && def->defined ? &def->node : NULL;
 }
 
+/* The first eight bytes as a number that orders as the bytes do. */
+static uint64_t head_of(struct str s)
+{
+	uint64_t h = 0;
+	if (s.len >= sizeof(h)) {
+		memcpy(&h, s.p, sizeof(h));
+		return __builtin_bswap64(h);
+	}
+	for (size_t i = 0; i < s.len; i++)
+		h |= (uint64_t)(unsigned char)s.p[i] << (56 - 8 * i);
+	return h;
+}
+
+struct schema_property schema_property_of(struct str name, const struct schema *s)
+{
+	return (struct schema_property){ name, head_of(name), s };
+}
+
 const struct schema *schema_property(const struct schema *s, struct str name)
 {
+	uint64_t head = head_of(name);
 	size_t lo = 0, hi = s->props_len;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		struct str p = s->props[mid].name;
-		int d = memcmp(p.p, name.p ? name.p : "", p.len < name.len ? p.len : name.len);
-		if (d == 0 && p.len == name.len)
-			return s->props[mid].schema;
-		if (d < 0 || (d == 0 && p.len < name.len))
+		const struct schema_property *p = &s->props[mid];
+		int d = p->head < head ? -1 : p->head > head;
+		if (d == 0)
+			d = str_cmp(p->name, name);
+		if (d == 0)
+			return p->schema;
+		if (d < 0)
 			lo = mid + 1;
 		else
 			hi = mid;

@@ -55,8 +55,11 @@ struct schema;
 
 struct schema_property {
 	struct str name;
+	uint64_t head; /* the first bytes of the name, for searching */
 	const struct schema *schema;
 };
+
+struct schema_property schema_property_of(struct str name, const struct schema *s);
 
 /* Value validations beside the structure. */
 struct schema_logic {

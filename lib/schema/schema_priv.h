@@ -3,27 +3,8 @@
 #define SCHEMA_SCHEMA_PRIV_H
 
 #include "base/map.h"
+#include "schema/path.h"
 #include "schema/schema.h"
-
-/* A place in a document, linked upwards on the C stack: made into text only when needed. */
-struct field_path {
-	const struct field_path *up; /* NULL: the root; then name is the prefix */
-	struct str name;             /* member, or map key when `key`; empty: element `index` */
-	size_t index;
-	bool key;
-};
-
-#define FIELD_ROOT(prefix)     ((struct field_path){ NULL, (prefix), 0, false })
-#define FIELD_MEMBER(up, name) ((struct field_path){ (up), (name), 0, false })
-#define FIELD_KEY(up, name)    ((struct field_path){ (up), (name), 0, true })
-#define FIELD_INDEX(up, i)     ((struct field_path){ (up), STR_NONE, (i), false })
-
-/* Appends "spec.containers[0].image". */
-void field_path_write(const struct field_path *p, struct buf *out);
-
-/* As field_error_add with a path that is made only now. */
-void field_error_at(struct field_errors *e, enum field_reason reason, const struct field_path *at,
-		    const struct json *value, const char *detail, ...) ATTR_PRINTF(5, 6);
 
 /* ---- formats ---- */
 
