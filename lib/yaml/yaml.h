@@ -45,7 +45,7 @@ struct yaml_doc {
 
 /*
  * All documents of `text`; documents without content (a lone "---", comments)
- * are left out.  ERR_BAD_REQUEST "line N: ..." for wrong YAML, ERR_TOO_LARGE
+ * are left out.  ERR_BAD_REQUEST "yaml: line N: ..." for wrong YAML, ERR_TOO_LARGE
  * over a limit.  NULL limits = YAML_LIMITS.  *ret is an array in the arena.
  */
 ATTR_MUSTCHECK int yaml_parse_documents(struct arena *a, struct str text,
@@ -64,13 +64,16 @@ ATTR_MUSTCHECK int yaml_parse(struct arena *a, struct str text, struct json *ret
  */
 uint32_t yaml_line_of(const struct yaml_doc *doc, struct str path);
 
-enum { YAML_SORT_KEYS = 1 }; /* as kubectl get -o yaml: keys in byte order */
+enum {
+	YAML_SORT_KEYS = 1
+}; /* as kubectl: letters last, runs of digits by value ("a2" before "a10") */
 
 /*
  * Appends `j` in block style with two blanks of indent, strings quoted exactly
  * when they would else be read as something else, texts with line breaks as
- * "|" blocks: what kubectl get -o yaml prints (flags = YAML_SORT_KEYS).  Ends
- * with a newline.
+ * "|" blocks, long lines folded behind column 80: byte for byte what kubectl get
+ * -o yaml prints (flags = YAML_SORT_KEYS), save that "<<" and line separators
+ * outside ASCII are quoted here.  Ends with a newline.
  */
 void yaml_write(struct buf *out, const struct json *j, unsigned flags);
 
