@@ -1,0 +1,145 @@
+/*
+ * rctl - the command line: one verb a run, over lib/client.
+ *
+ * Exit status: 0 done, 1 failed (or: differences found, by diff), 2 wrong usage.
+ * Results go to stdout, everything else to stderr.  Colours only on a terminal.
+ */
+#ifndef RCTL_H
+#define RCTL_H
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "client/client.h"
+#include "fetch/fetch.h"
+#include "json/json.h"
+#include "options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rctl {
+	struct options opt;
+	struct arena arena; /* lives as long as the run */
+	struct loop *loop;
+	struct fetch *fetch;
+	struct client *client;
+	struct client_config cfg;
+	struct client_discovery *discovery;
+};
+
+/* A whole answer. */
+struct reply {
+	int status; /* 0 = none came */
+	struct buf body;
+	struct error err; /* code 0 when status < 400 */
+};
+void reply_fini(struct reply *r);
+
+/* Reads the kubeconfig and makes the client.  Does nothing when it was done. */
+ATTR_MUSTCHECK int rctl_connect(struct rctl *r, struct error *err);
+
+/* Sends one request and waits for its answer.  Returns reply->err.code. */
+int rctl_call(struct rctl *r, const struct client_request *req, struct reply *reply);
+int rctl_get(struct rctl *r, const char *path, const char *accept, struct reply *reply);
+
+/* GET as JSON in the run's arena. */
+ATTR_MUSTCHECK int rctl_get_json(struct rctl *r, const char *path, struct json *ret,
+				 struct error *err);
+
+ATTR_MUSTCHECK int rctl_discover(struct rctl *r, struct error *err);
+
+/* The resource, or ERR_NOT_FOUND with what to do. */
+ATTR_MUSTCHECK int rctl_resource(struct rctl *r, struct str name,
+				 const struct client_resource **ret, struct error *err);
+
+/* -n, else the context's namespace. */
+struct str rctl_ns(const struct rctl *r);
+
+/* "error: …" on stderr; returns 1. */
+int rctl_fail(const struct error *err);
+int rctl_usage(const char *fmt, ...) ATTR_PRINTF(1, 2); /* returns 2 */
+
+/* ---- what is named on the command line: "pods web-1", "deploy/web svc/x", "pods,services" ---- */
+
+struct target {
+	const struct client_resource *resource;
+	struct str name; /* "" = all */
+};
+enum { TARGETS_MAX = 512 };
+
+/* From args[from..]; ERR_BAD_REQUEST for wrong mixtures. */
+ATTR_MUSTCHECK int rctl_targets(struct rctl *r, size_t from, struct target *out, size_t *n,
+				struct error *err);
+
+/* Path of the target in the namespace chosen; "" name = the collection with selectors as query. */
+char *rctl_target_path(struct rctl *r, const struct target *t);
+
+/* "deployment.apps/web", as -o name prints. */
+struct str rctl_name_of(struct rctl *r, const struct client_resource *res, struct str name);
+
+/* ---- manifests (manifest.c) ---- */
+
+struct document {
+	struct json obj;
+	struct str where; /* "web.yaml:12" */
+	struct str file;
+	const void *yaml; /* struct yaml_doc, for lines of fields */
+};
+struct documents {
+	struct document *list;
+	size_t len, cap;
+};
+/* All of -f, in order; List objects are taken apart. */
+ATTR_MUSTCHECK int manifest_read(struct rctl *r, struct documents *ret, struct error *err);
+/* "web.yaml:17" of a field path ("spec.replicas") in the document. */
+struct str manifest_line(struct rctl *r, const struct document *d, struct str field);
+/* Resource and path of a document; metadata.namespace is filled in. */
+ATTR_MUSTCHECK int manifest_target(struct rctl *r, struct document *d,
+				   const struct client_resource **res, char **path,
+				   struct error *err);
+
+/* ---- printing (print.c) ---- */
+
+struct table;
+struct table *table_new(void);
+struct table *table_free(struct table *t);
+void table_columns(struct table *t, const struct json *definitions, bool wide);
+void table_row(struct table *t, const struct json *row, struct str ns, const char *const *extra,
+	       size_t extra_len);
+void table_extra_columns(struct table *t, const char *const *names, size_t n);
+void table_namespaces(struct table *t, bool on);
+void table_labels(struct table *t, bool on);
+void table_print(struct table *t, bool headers);
+
+/* One object or list in the output format; false when the format is a table's. */
+bool print_is_table(const struct rctl *r);
+ATTR_MUSTCHECK int print_object(struct rctl *r, const struct json *obj, struct error *err);
+
+/* ---- verbs: return the exit status ---- */
+typedef int (*verb_fn)(struct rctl *r);
+int verb_get(struct rctl *r);
+int verb_describe(struct rctl *r);
+int verb_apply(struct rctl *r);
+int verb_create(struct rctl *r);
+int verb_diff(struct rctl *r);
+int verb_delete(struct rctl *r);
+int verb_logs(struct rctl *r);
+int verb_wait(struct rctl *r);
+int verb_rollout(struct rctl *r);
+int verb_scale(struct rctl *r);
+int verb_label(struct rctl *r);
+int verb_annotate(struct rctl *r);
+int verb_events(struct rctl *r);
+int verb_top(struct rctl *r);
+int verb_api_resources(struct rctl *r);
+int verb_version(struct rctl *r);
+int verb_config(struct rctl *r);
+int verb_dev(struct rctl *r);
+
+/* Waits until the object is as `opt.for_condition` says (wait.c), for delete and apply too. */
+int wait_for(struct rctl *r, const char *path, struct str what, const char *condition,
+	     uint64_t deadline_ms, struct error *err);
+
+#endif
