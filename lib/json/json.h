@@ -158,6 +158,7 @@ void json_write(struct buf *out, const struct json *j);              /* compact 
 void json_write_pretty(struct buf *out, const struct json *j, int indent); /* as kubectl -o json: indent 4 */
 void json_write_str(struct buf *out, struct str s);                  /* quoted and escaped */
 void json_write_double(struct buf *out, double d);                   /* shortest round trip */
+void json_write_double_go(struct buf *out, double d); /* as Go prints it: an exponent below 1e-4 and from 1e6, 1e-05 */
 
 /* The compact text in the arena, NUL behind. */
 struct str json_text(struct arena *a, const struct json *j);

@@ -205,15 +205,49 @@ static bool easy(double d, char *digits, size_t *ret_n, int *ret_exp10)
 	return false;
 }
 
-static void write_exponent(struct buf *out, const char *digits, size_t n, int exp10)
+/* A finite double above 0 as digits[0..n) * 10^exp10, the shortest that reads back the same. */
+struct shortest {
+	char digits[24];
+	size_t n;
+	int exp10;
+};
+
+static void shortest_of(double d, struct shortest *s)
 {
-	buf_addc(out, digits[0]);
-	if (n > 1) {
+	if (d < 1e-6 || !easy(d, s->digits, &s->n, &s->exp10))
+		s->n = shortest(d, s->digits, &s->exp10);
+	for (; s->n > 1 && s->digits[s->n - 1] == '0'; s->exp10++)
+		s->n--;
+}
+
+static void write_exponent(struct buf *out, const struct shortest *s, int exp_digits)
+{
+	buf_addc(out, s->digits[0]);
+	if (s->n > 1) {
 		buf_addc(out, '.');
-		buf_add(out, digits + 1, n - 1);
+		buf_add(out, s->digits + 1, s->n - 1);
 	}
-	int e = exp10 + (int)n - 1;
-	buf_addf(out, "e%c%d", e < 0 ? '-' : '+', abs(e));
+	int e = s->exp10 + (int)s->n - 1;
+	buf_addf(out, "e%c%0*d", e < 0 ? '-' : '+', exp_digits, abs(e));
+}
+
+static void write_fixed(struct buf *out, const struct shortest *s)
+{
+	int point = (int)s->n + s->exp10; /* digits before the point */
+	if (point <= 0) {
+		buf_adds(out, "0.");
+		for (; point < 0; point++)
+			buf_addc(out, '0');
+		buf_add(out, s->digits, s->n);
+	} else if ((size_t)point >= s->n) {
+		buf_add(out, s->digits, s->n);
+		for (int i = 0; i < s->exp10; i++)
+			buf_addc(out, '0');
+	} else {
+		buf_add(out, s->digits, (size_t)point);
+		buf_addc(out, '.');
+		buf_add(out, s->digits + point, s->n - (size_t)point);
+	}
 }
 
 /* The notation of ECMAScript and Go's encoding/json: an exponent below 1e-6 and from 1e21. */
@@ -231,28 +265,30 @@ void json_write_double(struct buf *out, double d)
 			buf_adds(out, ".0"); /* -0 would be read as the integer 0 */
 		return;
 	}
-	char digits[24];
-	size_t n = 0;
-	int exp10 = 0;
-	if (d < 1e-6 || !easy(d, digits, &n, &exp10))
-		n = shortest(d, digits, &exp10);
-	if (d < 1e-6 || d >= 1e21) {
-		write_exponent(out, digits, n, exp10);
+	struct shortest s = { 0 };
+	shortest_of(d, &s);
+	if (d < 1e-6 || d >= 1e21)
+		write_exponent(out, &s, 1);
+	else
+		write_fixed(out, &s);
+}
+
+void json_write_double_go(struct buf *out, double d)
+{
+	assert(isfinite(d));
+	if (signbit(d)) {
+		buf_addc(out, '-');
+		d = -d;
+	}
+	if (d == 0) {
+		buf_addc(out, '0');
 		return;
 	}
-	int point = (int)n + exp10; /* digits before the point */
-	if (point <= 0) {
-		buf_adds(out, "0.");
-		for (; point < 0; point++)
-			buf_addc(out, '0');
-		buf_add(out, digits, n);
-	} else if ((size_t)point >= n) {
-		buf_add(out, digits, n);
-		for (int i = 0; i < exp10; i++)
-			buf_addc(out, '0');
-	} else {
-		buf_add(out, digits, (size_t)point);
-		buf_addc(out, '.');
-		buf_add(out, digits + point, n - (size_t)point);
-	}
+	struct shortest s = { 0 };
+	shortest_of(d, &s);
+	int exp = (int)s.n + s.exp10 - 1;
+	if (exp < -4 || exp >= 6)
+		write_exponent(out, &s, 2);
+	else
+		write_fixed(out, &s);
 }

@@ -251,46 +251,11 @@ static void write_string(struct writer *w, struct str s, int indent)
 		write_double(w, s, indent);
 }
 
-/* As Go's strconv.FormatFloat(d, 'g', -1, 64): an exponent below 1e-4 and from 1e6, of two digits or more. */
 static void write_number(struct writer *w, double d)
 {
-	struct buf json = { 0 };
 	struct buf out = { 0 };
-	json_write_double(&json, d);
-	char digits[32];
-	size_t n = 0;
-	int point = 0; /* digits before the point */
-	bool behind = false;
-	const char *c = buf_cstr(&json);
-	const char *number = c + (*c == '-');
-	for (c = number; *c && *c != 'e'; c++) {
-		if (*c == '.') {
-			behind = true;
-			continue;
-		}
-		bool leading = n == 0 && *c == '0';
-		point += leading ? -(int)behind : (int)!behind;
-		if (!leading && n < sizeof(digits))
-			digits[n++] = *c;
-	}
-	if (*c == 'e')
-		point += (int)strtol(c + 1, NULL, 10);
-	while (n > 1 && digits[n - 1] == '0')
-		n--;
-	int exp = point - 1;
-	if (n == 0 || (exp >= -4 && exp < 6)) {
-		buf_add_str(&out, buf_str(&json));
-	} else {
-		if (number != json.p)
-			buf_addc(&out, '-');
-		buf_addc(&out, digits[0]);
-		if (n > 1)
-			buf_addc(&out, '.');
-		buf_add(&out, digits + 1, n - 1);
-		buf_addf(&out, "e%c%02d", exp < 0 ? '-' : '+', abs(exp));
-	}
+	json_write_double_go(&out, d);
 	put(w, out.p, out.len);
-	buf_fini(&json);
 	buf_fini(&out);
 }
 
