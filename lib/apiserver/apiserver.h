@@ -43,7 +43,8 @@ struct tls_context;
 struct apiserver_config {
 	const char *program; /* "resource-api" */
 	enum kind_plane plane;
-	struct metrics *metrics;
+	struct metrics *metrics;    /* NULL = the engine's own */
+	struct settings *settings;  /* shown as /configz; may be NULL */
 	struct setting_list listen; /* host:port … */
 	char *store_url;
 	char *tls_cert, *tls_key, *client_ca, *token_file;
@@ -60,6 +61,9 @@ struct apiserver_config {
 	int64_t event_ttl_ms;
 	int64_t list_limit_max;
 	bool request_log;
+	/* The store cannot go on (store.h, on_lost): restart the process.  Any thread; may be NULL. */
+	void (*on_lost)(void *arg, const char *why);
+	void *on_lost_arg;
 };
 
 /* The engine's rows of a program's settings table (targets inside *cfg); returns how many, at most cap. */
@@ -73,7 +77,11 @@ ATTR_MUSTCHECK int apiserver_start(struct apiserver *s, struct error *err);
 
 /* Graceful: readyz fails, streams end cleanly, requests finish within drain_ms; calls done on the first loop. */
 void apiserver_drain(struct apiserver *s, void (*done)(void *arg), void *arg);
-struct apiserver *apiserver_free(struct apiserver *s);
+struct apiserver *apiserver_free(
+	struct apiserver *s); /* after the drain, or at once; not on a loop of its own */
+
+/* Reads certificate and key again. */
+ATTR_MUSTCHECK int apiserver_reload(struct apiserver *s, struct error *err);
 
 uint16_t apiserver_port(const struct apiserver *s, size_t listen_index);
 struct watch_cache *apiserver_cache(struct apiserver *s);
@@ -133,8 +141,15 @@ struct apiserver_route {
 	bool body;   /* wants the body; else a body is refused */
 	/* On the request's loop, after authorization.  Answers through http/server.h, now or later. */
 	void (*fn)(void *arg, struct http_request *req, const struct apiserver_info *info);
+	/* Optional, as the handlers of http/server.h of the same names; `closed` once for each fn. */
+	void (*closed)(void *arg, struct http_request *req);
+	void (*stop)(void *arg, struct http_request *req); /* NULL: http_end() */
+	void (*drained)(void *arg, struct http_request *req);
 	void *arg;
 };
+
+/* The route's own pointer of this request (http_request.user is the engine's); NULL at first. */
+void **apiserver_route_state(struct http_request *req);
 void apiserver_add_route(struct apiserver *s, const struct apiserver_route *r);
 
 /* Discovery of groups whose resources a route serves (metrics.k8s.io): an APIResourceList document's resources. */

@@ -1,0 +1,102 @@
+/* resource-api: the global API of a region. */
+#include "apiserver/apiserver.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+struct program {
+	struct apiserver_config cfg;
+	struct apiserver *api;
+	struct daemon *daemon;
+};
+
+static size_t settings(void *state, struct setting *rows, size_t cap)
+{
+	struct program *p = state;
+	return apiserver_settings(&p->cfg, rows, cap);
+}
+
+static void fail_on_loop(void *arg)
+{
+	struct program *p = arg;
+	struct error err = { 0 };
+	error_set(&err, ERR_UNAVAILABLE, "the store cannot go on");
+	daemon_fail(p->daemon, &err);
+}
+
+static void on_lost(void *arg, const char *why)
+{
+	(void)why;
+	struct program *p = arg;
+	loop_post(daemon_loop(p->daemon), fail_on_loop, p);
+}
+
+static int start(void *state, struct daemon *d, struct error *err)
+{
+	struct program *p = state;
+	p->daemon = d;
+	p->cfg.program = "resource-api";
+	p->cfg.plane = KIND_GLOBAL;
+	p->cfg.metrics = daemon_metrics(d);
+	p->cfg.settings = daemon_settings(d);
+	p->cfg.on_lost = on_lost;
+	p->cfg.on_lost_arg = p;
+	int rc = apiserver_new(&p->cfg, &p->api, err);
+	if (rc == 0)
+		rc = apiserver_start(p->api, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < p->cfg.listen.len; i++)
+		log_info("listening", "address", LOG_S(p->cfg.listen.items[i]), "port",
+			 LOG_I(apiserver_port(p->api, i)), NULL);
+	daemon_ready(d);
+	return 0;
+}
+
+static void stopped_on_loop(void *arg)
+{
+	struct program *p = arg;
+	daemon_stopped(p->daemon);
+}
+
+/* On the engine's first loop. */
+static void drained(void *arg)
+{
+	struct program *p = arg;
+	loop_post(daemon_loop(p->daemon), stopped_on_loop, p);
+}
+
+static void stop(void *state, struct daemon *d)
+{
+	(void)d;
+	struct program *p = state;
+	apiserver_drain(p->api, drained, p);
+}
+
+static void reload(void *state, struct daemon *d)
+{
+	(void)d;
+	struct program *p = state;
+	struct error err = { 0 };
+	if (apiserver_reload(p->api, &err))
+		log_error("certificate-not-reloaded", "error", LOG_S(err.msg), NULL);
+}
+
+static void fini(void *state)
+{
+	struct program *p = state;
+	p->api = apiserver_free(p->api);
+}
+
+int main(int argc, char **argv)
+{
+	static struct program program;
+	struct daemon_spec spec = { .program = "resource-api",
+				    .summary = "the global Kubernetes-style API of a region",
+				    .settings = settings,
+				    .start = start,
+				    .stop = stop,
+				    .reload = reload,
+				    .fini = fini,
+				    .state = &program };
+	return daemon_main(&spec, argc, argv);
+}

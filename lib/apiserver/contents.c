@@ -1,0 +1,62 @@
+/* Emptying what is being deleted: namespaces and CustomResourceDefinitions. */
+#include "apiserver/janitor.h"
+
+static bool is_first_version(const struct pass *p, size_t i)
+{
+	const struct kind *k = kind_at(p->kinds, i);
+	for (size_t n = 0; n < i; n++)
+		if (str_eq(kind_at(p->kinds, n)->resource_key, k->resource_key))
+			return false;
+	return true;
+}
+
+void contents_namespace(struct pass *p)
+{
+	struct str ns = watch_obj_name(p->obj);
+	size_t left = 0;
+	for (size_t i = 0; i < kind_count(p->kinds); i++) {
+		const struct kind *k = kind_at(p->kinds, i);
+		if (!k->namespaced || !is_first_version(p, i))
+			continue;
+		struct str prefix = object_prefix(&p->arena, k, ns);
+		size_t n = watch_snap_count(p->snap, prefix);
+		left += n;
+		if (n && janitor_call_ok(p))
+			janitor_call(p, "DELETE", janitor_path(&p->arena, k, ns, STR_NONE), NULL);
+	}
+	if (left) {
+		/* Pods take their time, finalizers are others' matter: look again until it is empty. */
+		p->w->failed = 1;
+		return;
+	}
+	struct json *spec = json_child(&p->arena, &p->tree, "spec");
+	json_setc(&p->arena, spec, "finalizers", json_array());
+	struct str path = janitor_path(&p->arena, p->kind, STR_NONE, ns);
+	janitor_call(p, "PUT", arena_strf(&p->arena, "%.*s/finalize", STR_ARG(path)), &p->tree);
+}
+
+void contents_crd(struct pass *p)
+{
+	static const char finalizer[] = "customresourcecleanup.apiextensions.k8s.io";
+	struct arena *a = &p->arena;
+	struct str key = arena_strf(
+		a, "%.*s/%.*s", STR_ARG(json_str(json_dig(&p->tree, "spec", "group", NULL))),
+		STR_ARG(json_str(json_dig(&p->tree, "spec", "names", "plural", NULL))));
+	struct str prefix = arena_strf(a, "%.*s/", STR_ARG(key));
+	const struct kind *k = kind_find_key(p->kinds, key);
+	if (watch_snap_count(p->snap, prefix) > 0 && k) {
+		janitor_call(p, "DELETE", janitor_path(a, k, STR_NONE, STR_NONE), NULL);
+		p->w->failed = 1;
+		return;
+	}
+	struct json *list = json_dig(&p->tree, "metadata", "finalizers", NULL);
+	bool there = false;
+	for (size_t i = json_len(list); i > 0; i--)
+		if (str_is(json_str(json_at(list, i - 1)), finalizer)) {
+			json_remove_at(list, i - 1);
+			there = true;
+		}
+	if (there)
+		janitor_call(p, "PUT", janitor_path(a, p->kind, STR_NONE, watch_obj_name(p->obj)),
+			     &p->tree);
+}

@@ -1,0 +1,185 @@
+/* Objects as they lie in the store and the cache: keys, revisions, versions, forms. */
+#include "apiserver/apiserver_priv.h"
+#include "sys/clock.h"
+#include "text/rfc3339.h"
+#include "text/uuid.h"
+
+#include <assert.h>
+
+struct str object_key(struct arena *a, const struct kind *k, struct str ns, struct str name)
+{
+	return arena_strf(a, "%.*s/%.*s/%.*s", STR_ARG(k->resource_key),
+			  STR_ARG(k->namespaced ? ns : STR_NONE), STR_ARG(name));
+}
+
+struct str object_prefix(struct arena *a, const struct kind *k, struct str ns)
+{
+	if (!k->namespaced)
+		return arena_strf(a, "%.*s//", STR_ARG(k->resource_key));
+	if (ns.len == 0)
+		return arena_strf(a, "%.*s/", STR_ARG(k->resource_key));
+	return arena_strf(a, "%.*s/%.*s/", STR_ARG(k->resource_key), STR_ARG(ns));
+}
+
+#define API_VERSION_MARK "{\"apiVersion\":\""
+#define METADATA_MARK    "\"metadata\":{"
+
+/* Where the text behind the stored apiVersion begins, when it is not the one that k has; else 0. */
+static size_t foreign_version(const struct kind *k, struct str json)
+{
+	if (str_eq(k->api_version, k->storage_version))
+		return 0;
+	size_t at = sizeof(API_VERSION_MARK) - 1;
+	struct str v = str_sub(json, at, at + k->storage_version.len);
+	return str_eq(v, k->storage_version) ? at + k->storage_version.len : 0;
+}
+
+struct bytes *object_with_rev(const struct kind *k, const struct bytes *value, int64_t rev)
+{
+	struct str json = bytes_str(value);
+	struct buf out = { 0 };
+	buf_reserve(&out, json.len + 64);
+	size_t skip = foreign_version(k, json);
+	if (skip)
+		buf_addf(&out, API_VERSION_MARK "%.*s", STR_ARG(k->api_version));
+	ptrdiff_t meta = str_find_str(json, STR(METADATA_MARK), 0);
+	assert(meta >= 0);
+	size_t at = (size_t)meta + sizeof(METADATA_MARK) - 1;
+	buf_add_str(&out, str_sub(json, skip, at));
+	if (rev > 0)
+		buf_addf(&out, "\"resourceVersion\":\"%lld\",", (long long)rev);
+	buf_add_str(&out, str_sub(json, at, json.len));
+	struct bytes *b = bytes_of_str(buf_str(&out));
+	buf_fini(&out);
+	return b;
+}
+
+struct bytes *object_in_version(const struct kind *k, struct str json)
+{
+	size_t skip = foreign_version(k, json);
+	struct buf out = { 0 };
+	if (skip)
+		buf_addf(&out, API_VERSION_MARK "%.*s", STR_ARG(k->api_version));
+	buf_add_str(&out, str_sub(json, skip, json.len));
+	struct bytes *b = bytes_of_str(buf_str(&out));
+	buf_fini(&out);
+	return b;
+}
+
+struct bytes *object_bytes(const struct kind *k, struct watch_obj *o)
+{
+	if (str_eq(k->api_version, k->storage_version))
+		return bytes_ref(watch_obj_bytes(o));
+	return object_in_version(k, watch_obj_json(o));
+}
+
+bool object_same(const struct watch_obj *o, const struct bytes *value)
+{
+	struct str now = watch_obj_json(o), want = bytes_str(value);
+	ptrdiff_t meta = str_find_str(want, STR(METADATA_MARK), 0);
+	if (meta < 0 || now.len <= want.len)
+		return false;
+	size_t at = (size_t)meta + sizeof(METADATA_MARK) - 1;
+	size_t more = now.len - want.len; /* "resourceVersion":"N", */
+	return memcmp(now.p, want.p, at) == 0 &&
+	       memcmp(now.p + at + more, want.p + at, want.len - at) == 0 &&
+	       str_starts(str_sub(now, at, now.len), STR("\"resourceVersion\":\""));
+}
+
+int object_parse(struct arena *a, const struct kind *k, const struct watch_obj *o, struct json *ret,
+		 struct error *err)
+{
+	/* What was stored is trusted in size: limits are those of the writes that let it in. */
+	struct json_limits limits = JSON_LIMITS;
+	limits.bytes_max = SIZE_MAX;
+	limits.values_max = UINT32_MAX;
+	int rc = json_parse(a, watch_obj_json(o), &limits, ret, err);
+	if (rc)
+		return error_wrap(err, "stored object");
+	if (!str_eq(k->api_version, k->storage_version))
+		json_setc(a, ret, "apiVersion", json_of_str(k->api_version));
+	return 0;
+}
+
+struct str object_text(const struct json *obj, const char *field)
+{
+	return json_str(json_dig(obj, "metadata", field, NULL));
+}
+
+bool object_deleting(const struct json *obj)
+{
+	return object_text(obj, "deletionTimestamp").len > 0;
+}
+
+struct str object_now(struct arena *a)
+{
+	struct buf text = { 0 };
+	rfc3339_write(&text, clock_unix_ms() / 1000);
+	struct str s = arena_str(a, buf_str(&text));
+	buf_fini(&text);
+	return s;
+}
+
+struct str object_uuid(struct arena *a)
+{
+	uint8_t random[16];
+	char text[UUID_LEN + 1];
+	clock_random(random, sizeof(random));
+	uuid_v4(random, text);
+	return arena_str(a, str_of(text));
+}
+
+static enum kind_include include_of(const struct req *r)
+{
+	if (str_is(r->opt.include_object, "Object"))
+		return KIND_INCLUDE_OBJECT;
+	return str_is(r->opt.include_object, "None") ? KIND_INCLUDE_NONE : KIND_INCLUDE_METADATA;
+}
+
+void object_table_head(const struct accept *accept, struct buf *out)
+{
+	buf_addf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":{",
+		 accept->v1beta1 ? "v1beta1" : "v1");
+}
+
+void object_row(const struct req *r, struct arena *scratch, struct str json, struct buf *out)
+{
+	kind_table_row(r->kind, scratch, json, include_of(r), clock_unix_ms() / 1000, out);
+}
+
+static struct str revision_of(struct str json)
+{
+	static const char mark[] = METADATA_MARK "\"resourceVersion\":\"";
+	ptrdiff_t at = str_find_str(json, str_n(mark, sizeof(mark) - 1), 0);
+	if (at < 0)
+		return STR_NONE;
+	size_t from = (size_t)at + sizeof(mark) - 1;
+	ptrdiff_t to = str_find(json, '"', from);
+	return to < 0 ? STR_NONE : str_sub(json, from, (size_t)to);
+}
+
+void object_form(const struct req *r, struct str json, struct buf *out)
+{
+	struct arena scratch = { 0 };
+	switch (r->accept.as) {
+	case AS_OBJECT:
+		buf_add_str(out, json);
+		break;
+	case AS_PARTIAL:
+		kind_partial_metadata(&scratch, json, out);
+		break;
+	case AS_TABLE: {
+		struct str rev = revision_of(json);
+		object_table_head(&r->accept, out);
+		if (rev.len)
+			buf_addf(out, "\"resourceVersion\":\"%.*s\"", STR_ARG(rev));
+		buf_adds(out, "},");
+		buf_add_str(out, kind_table_columns(r->kind));
+		buf_adds(out, ",\"rows\":[");
+		object_row(r, &scratch, json, out);
+		buf_adds(out, "]}");
+		break;
+	}
+	}
+	arena_fini(&scratch);
+}
