@@ -20,7 +20,7 @@ static int read_file(const char *path, struct buf *out)
 	FILE *f = fopen(path, "rb");
 	if (!f)
 		return -1;
-	char chunk[65536];
+	char chunk[16384];
 	for (size_t n; (n = fread(chunk, 1, sizeof(chunk), f)) > 0;)
 		buf_add(out, chunk, n);
 	int rc = ferror(f) ? -1 : 0;
