@@ -44,9 +44,9 @@ enum store_op {
 
 struct store_write {
 	enum store_op op;
-	struct str key;       /* copied in */
-	int64_t want_rev;     /* UPDATE, DELETE: the revision that the writer read */
-	struct bytes *value;  /* a reference is taken */
+	struct str key;      /* copied in */
+	int64_t want_rev;    /* UPDATE, DELETE: the revision that the writer read */
+	struct bytes *value; /* a reference is taken */
 	/*
 	 * Leader fencing (0 length = none): the write succeeds only while the
 	 * fence `fence_key` stands at `fence_token`; else ERR_CONFLICT with
@@ -76,8 +76,8 @@ typedef void (*store_done_fn)(void *arg, const struct store_result *results, siz
 struct store_event {
 	int64_t rev;
 	enum store_op op;
-	int64_t prev_rev;    /* 0 for CREATE */
-	int64_t create_rev;  /* 0 = not known (older log row); else the revision of the key's creation */
+	int64_t prev_rev; /* 0 for CREATE */
+	int64_t create_rev; /* 0 = not known (older log row); else the revision of the key's creation */
 	struct str key;
 	struct bytes *value; /* the new value; DELETE: the last state */
 };
@@ -88,7 +88,8 @@ struct store_event {
  */
 struct store_handlers {
 	/* Each object once while store_open() runs, in key order (store thread or caller's; never at once). */
-	void (*on_load)(void *arg, struct str key, int64_t rev, int64_t create_rev, struct bytes *value);
+	void (*on_load)(void *arg, struct str key, int64_t rev, int64_t create_rev,
+			struct bytes *value);
 	/* Then the log from `compact_rev` on, oldest first, as events with rev <= loaded_rev. */
 	void (*on_history)(void *arg, const struct store_event *ev);
 	/*
@@ -118,20 +119,20 @@ struct store_handlers {
 struct store_config {
 	const char *url; /* "sqlite:/path/file.db", "postgres://…[?schema=NAME]" or "memory:" */
 	struct store_handlers handlers;
-	struct metrics *metrics;    /* NULL = none */
-	uint32_t batch_writes_max;  /* default 512 */
-	uint32_t batch_bytes_max;   /* default 4 MiB */
-	uint32_t queue_writes_max;  /* default 65536 waiting writes; more is ERR_LIMIT at once */
-	uint64_t queue_bytes_max;   /* … and bytes of waiting values; default 256 MiB */
-	uint32_t value_bytes_max;   /* default 3 MiB */
-	uint64_t history_revs;      /* compaction keeps at least this many revisions; default 100,000 */
-	uint64_t history_ms;        /* … and at least this much time; default 10 minutes */
-	uint64_t history_bytes;     /* … but at most this many bytes of values; default 256 MiB */
+	struct metrics *metrics;   /* NULL = none */
+	uint32_t batch_writes_max; /* default 512 */
+	uint32_t batch_bytes_max;  /* default 4 MiB */
+	uint32_t queue_writes_max; /* default 65536 waiting writes; more is ERR_LIMIT at once */
+	uint64_t queue_bytes_max;  /* … and bytes of waiting values; default 256 MiB */
+	uint32_t value_bytes_max;  /* default 3 MiB */
+	uint64_t history_revs;  /* compaction keeps at least this many revisions; default 100,000 */
+	uint64_t history_ms;    /* … and at least this much time; default 10 minutes */
+	uint64_t history_bytes; /* … but at most this many bytes of values; default 256 MiB */
 };
 #define STORE_CONFIG_DEFAULTS \
 	.batch_writes_max = 512, .batch_bytes_max = 4U << 20, .queue_writes_max = 65536, \
-	.queue_bytes_max = 256ULL << 20, .value_bytes_max = 3U << 20, .history_revs = 100000, .history_ms = 600000, \
-	.history_bytes = 256ULL << 20
+	.queue_bytes_max = 256ULL << 20, .value_bytes_max = 3U << 20, .history_revs = 100000, \
+	.history_ms = 600000, .history_bytes = 256ULL << 20
 
 /*
  * Opens or creates the database, takes it through on_load, on_history and then
@@ -139,7 +140,8 @@ struct store_config {
  * an SQLite file belongs to another process, ERR_INVALID for a bad URL or a schema of a newer version.
  * The password of a PostgreSQL URL comes from PGPASSFILE or the file itself, never from argv.
  */
-ATTR_MUSTCHECK int store_open(const struct store_config *cfg, struct store **ret, struct error *err);
+ATTR_MUSTCHECK int store_open(const struct store_config *cfg, struct store **ret,
+			      struct error *err);
 
 /*
  * Finishes what was submitted (with ERR_UNAVAILABLE when the database is away), then stops.
@@ -167,7 +169,8 @@ bool store_is_shared(const struct store *s);
  * call has been delivered through on_events (code 0), or ERR_UNAVAILABLE.  Calls that
  * come together share one question to the database.  At once when not shared.
  */
-void store_sync(struct store *s, void (*done)(void *arg, enum err_code code, int64_t rev), void *arg);
+void store_sync(struct store *s, void (*done)(void *arg, enum err_code code, int64_t rev),
+		void *arg);
 
 /* Whether the last batch or probe reached the database, and none waits for over 10 s (for readyz). */
 bool store_healthy(const struct store *s);
