@@ -4,8 +4,8 @@
  * the very same path.
  *
  * A kind_set is immutable and counted: readers take the current one, a change
- * of a CustomResourceDefinition publishes a new one.  What costs to make
- * (discovery, OpenAPI documents) is made on first use and kept in the set.
+ * of a CustomResourceDefinition publishes a new one.  Discovery documents are
+ * made on first use and kept in the set.
  *
  * A built-in kind's file is a CustomResourceDefinition document with some
  * additions: lib/kinds/FORMAT.md is the reference, docs/kinds.md the way to add one.
@@ -172,8 +172,13 @@ void kind_index(const struct kind_set *s, struct str key, struct str value, stru
  * Each is a reference for the caller; ETags and hashes live as long as the set.
  */
 
-/* Aggregated discovery (apidiscovery.k8s.io/v2): core = the document of /api, else of /apis. ETag = hash. */
+/*
+ * Aggregated discovery (apidiscovery.k8s.io/v2): core = the document of /api, else
+ * of /apis.  *etag is a strong ETag with its quotes.  kubectl 1.27 to 1.29 ask for
+ * v2beta1 alone: the same but for its name.
+ */
 struct bytes *kind_discovery_v2(struct kind_set *s, bool core, const char **etag);
+struct bytes *kind_discovery_v2beta1(struct kind_set *s, bool core, const char **etag);
 /* Legacy: /api, /apis, /api/v1, /apis/G, /apis/G/V; NULL when there is no such group version. */
 struct bytes *kind_api_versions(struct kind_set *s);
 struct bytes *kind_api_group_list(struct kind_set *s);
@@ -181,7 +186,12 @@ struct bytes *kind_api_group(struct kind_set *s, struct str group);
 struct bytes *kind_api_resource_list(struct kind_set *s, struct str group, struct str version);
 /* OpenAPI v2 for kubectl before 1.27, protobuf: a document without definitions, so that it leaves the checks to us. */
 struct bytes *kind_openapi_v2(void);
-/* OpenAPI v3: the index of /openapi/v3, and one group version's document with its hash; NULL when unknown. */
+/*
+ * OpenAPI v3: the index of /openapi/v3, and one group version's document with its
+ * hash (hexadecimal, as in the index); NULL when unknown.  The hash is of what the
+ * document is made of; documents are made on each call (about 1 ms) and not kept,
+ * since clients keep them by their hash.
+ */
 struct bytes *kind_openapi_index(struct kind_set *s);
 struct bytes *kind_openapi(struct kind_set *s, struct str group, struct str version,
 			   const char **hash);

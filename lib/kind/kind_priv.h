@@ -60,8 +60,8 @@ struct kind_set {
 	size_t len, keys_len;
 	struct arena *scratch; /* of kind_index */
 	pthread_mutex_t lock;  /* of what follows: made on first use */
-	struct bytes *discovery[2];
-	char etag[2][KIND_ETAG_MAX];
+	struct bytes *discovery[2][2]; /* [beta][core] */
+	char etag[2][2][KIND_ETAG_MAX];
 	struct map *hashes; /* group version -> char[65]; never shrinks */
 };
 
