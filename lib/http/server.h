@@ -59,6 +59,7 @@ struct http_loop {
 /* Each 0 = the default in brackets.  Crossing one is answered or cut as said. */
 struct http_limits {
 	size_t body_bytes_max;    /* request body [3 MiB]; 413 */
+	size_t bodies_bytes_max;  /* request bodies held by the server at once [256 MiB]; 503 */
 	size_t header_bytes_max;  /* path and headers of one request [64 KiB]; 431 */
 	uint32_t headers_max;     /* how many [128]; 431 */
 	uint32_t streams_max;     /* requests at once on one h2 connection [250] */
@@ -68,7 +69,7 @@ struct http_limits {
 	uint32_t
 		header_timeout_ms; /* from a request's first byte to its headers' end [10 s]; 408 */
 	uint32_t body_timeout_ms;  /* from there to the body's end [60 s]; 408 */
-	uint32_t handshake_timeout_ms; /* TLS, and an h2 preface [10 s]; closed */
+	uint32_t handshake_timeout_ms; /* TLS [10 s]; closed */
 	uint32_t write_timeout_ms;     /* bytes wait and none is taken [60 s]; cut */
 	uint32_t ping_interval_ms;     /* h2 PING when nothing was received for so long [30 s] */
 	uint32_t ping_timeout_ms;      /* then nothing at all for so long [15 s]; closed */
@@ -77,11 +78,15 @@ struct http_limits {
 };
 
 struct http_handlers {
+	/* Once for each loop inside http_server_start(), before it serves: to set user.  May be NULL. */
+	void (*on_loop)(struct http_loop *l);
 	void (*on_headers)(struct http_request *r); /* may be NULL */
 	void (*on_request)(struct http_request *r);
 	void (*on_close)(struct http_request *r);   /* may be NULL */
 	void (*on_stop)(struct http_request *r);    /* NULL: http_end() of begun streams */
 	void (*on_drained)(struct http_request *r); /* may be NULL */
+	/* A client's TLS failed ("certificate has expired" …): for the log.  May be NULL. */
+	void (*on_tls_error)(struct http_loop *l, struct str peer_address, const struct error *err);
 };
 
 struct http_server_config {

@@ -241,6 +241,11 @@ ssize_t tls_read(struct tls_conn *c, void *p, size_t n, struct error *err)
 	return k > 0 ? k : failed(c, k, err);
 }
 
+bool tls_pending(const struct tls_conn *c)
+{
+	return SSL_has_pending(c->ssl) == 1;
+}
+
 ssize_t tls_write(struct tls_conn *c, const void *p, size_t n, struct error *err)
 {
 	ERR_clear_error();

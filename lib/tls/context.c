@@ -104,6 +104,8 @@ static void set_modes(SSL_CTX *ctx, struct tls_context *t)
 	/* idle connections give their buffers back: 15 KB each instead of 50 */
 	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 					    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* one read(2) a record instead of two */
+	SSL_CTX_set_read_ahead(ctx, 1);
 	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF |
 					       SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

@@ -80,9 +80,12 @@ ATTR_MUSTCHECK int tls_handshake(struct tls_conn *c, struct error *err);
 /*
  * Bytes, 0 when the peer closed, TLS_WANT_…, or an error as of tls_handshake
  * (TLS 1.3 clients learn only here that their certificate was refused).  Read
- * until TLS_WANT_READ: bytes may lie in the connection where no poll sees them.
+ * until TLS_WANT_READ or until tls_pending() is false: bytes may lie in the
+ * connection where no poll sees them.
  */
 ssize_t tls_read(struct tls_conn *c, void *p, size_t n, struct error *err);
+
+bool tls_pending(const struct tls_conn *c);
 
 /* Bytes taken (some of n), TLS_WANT_…, or an error. */
 ssize_t tls_write(struct tls_conn *c, const void *p, size_t n, struct error *err);
