@@ -54,6 +54,18 @@ static bool read_subresource_body(struct req *r)
 	return r->target.old != NULL;
 }
 
+/* Labels and annotations of a Binding go onto the pod: so the node's topology gets there (KEP-4742). */
+static void take_metadata(struct arena *a, struct json *pod, const struct json *binding,
+			  const char *member)
+{
+	const struct json *from = json_dig(binding, "metadata", member, NULL);
+	if (!json_is(from, JSON_OBJECT) || !json_len(from))
+		return;
+	struct json *to = json_child(a, json_child(a, pod, "metadata"), member);
+	for (size_t i = 0; i < json_len(from); i++)
+		json_set(a, to, json_str(&from->members[i].key), from->members[i].value);
+}
+
 static void bind(struct req *r)
 {
 	struct arena *a = &r->arena;
@@ -84,6 +96,8 @@ static void bind(struct req *r)
 		return;
 	}
 	json_setc(a, spec, "nodeName", json_of_str(node));
+	take_metadata(a, pod, &r->input, "labels");
+	take_metadata(a, pod, &r->input, "annotations");
 	set_scheduled(a, pod);
 	if (r->opt.dry_run) {
 		reply_success(r);
