@@ -1,8 +1,10 @@
 /* resource-cluster-api: the Kubernetes API of one cluster, and the other end of its agents. */
 #include "agents.h"
 #include "apiserver/apiserver.h"
+#include "base/log.h"
 #include "daemon/daemon.h"
 #include "leases.h"
+#include "logs.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +18,8 @@ struct program {
 	struct daemon *daemon;
 	struct apiserver *api;
 	struct agents *agents;
+	struct logs *logs;
+	struct rpc_method methods[4];
 	unsigned stopping;
 };
 
@@ -95,7 +99,7 @@ static void agents_config(struct program *p, struct daemon *d)
 	struct agents_config *c = &p->agents_cfg;
 	(void)gethostname(p->host, sizeof(p->host) - 1);
 	c->api = p->api;
-	c->loop = apiserver_loop(p->api, 0);
+	c->loop = daemon_loop(d);
 	c->metrics = daemon_metrics(d);
 	c->address = p->agent_address;
 	c->cluster = p->cluster;
@@ -110,6 +114,22 @@ static void agents_config(struct program *p, struct daemon *d)
 	};
 }
 
+static void fail_on_loop(void *arg)
+{
+	struct program *p = arg;
+	struct error err = { 0 };
+	(void)error_set(&err, ERR_UNAVAILABLE, "the store cannot go on");
+	daemon_fail(p->daemon, &err);
+}
+
+/* On the store's thread. */
+static void on_lost(void *arg, const char *why)
+{
+	(void)why;
+	struct program *p = arg;
+	loop_post(daemon_loop(p->daemon), fail_on_loop, p);
+}
+
 static int start(void *state, struct daemon *d, struct error *err)
 {
 	struct program *p = state;
@@ -117,10 +137,16 @@ static int start(void *state, struct daemon *d, struct error *err)
 	p->api_cfg.program = "resource-cluster-api";
 	p->api_cfg.plane = KIND_CLUSTER;
 	p->api_cfg.metrics = daemon_metrics(d);
+	p->api_cfg.settings = daemon_settings(d);
+	p->api_cfg.on_lost = on_lost;
+	p->api_cfg.on_lost_arg = p;
 	int rc = apiserver_new(&p->api_cfg, &p->api, err);
 	if (rc)
 		return rc;
 	agents_config(p, d);
+	p->logs = logs_new(p->api, daemon_loop(d));
+	p->methods[p->agents_cfg.more_len++] = logs_method(p->logs);
+	p->agents_cfg.more = p->methods;
 	if (!p->agents_cfg.tls.ca_file || !p->agents_cfg.tls.cert_file ||
 	    !p->agents_cfg.tls.key_file)
 		return error_set(err, ERR_INVALID,
@@ -130,6 +156,7 @@ static int start(void *state, struct daemon *d, struct error *err)
 	if (rc)
 		return rc;
 	leases_add_route(p->api, p->agents);
+	logs_add_route(p->logs, p->agents);
 	rc = apiserver_start(p->api, err);
 	if (rc == 0)
 		rc = agents_start(p->agents, err);
@@ -146,13 +173,29 @@ static void part_stopped(void *arg)
 		daemon_stopped(p->daemon);
 }
 
+/* On the engine's first loop. */
+static void api_drained(void *arg)
+{
+	struct program *p = arg;
+	loop_post(daemon_loop(p->daemon), part_stopped, p);
+}
+
+static void reload(void *state, struct daemon *d)
+{
+	(void)d;
+	struct program *p = state;
+	struct error err = { 0 };
+	if (apiserver_reload(p->api, &err))
+		log_error("certificate-not-reloaded", "error", LOG_S(err.msg), NULL);
+}
+
 static void stop(void *state, struct daemon *d)
 {
 	(void)d;
 	struct program *p = state;
 	p->stopping = 2;
 	agents_drain(p->agents, part_stopped, p);
-	apiserver_drain(p->api, part_stopped, p);
+	apiserver_drain(p->api, api_drained, p);
 }
 
 static void fini(void *state)
@@ -160,6 +203,7 @@ static void fini(void *state)
 	struct program *p = state;
 	p->agents = agents_free(p->agents);
 	p->api = apiserver_free(p->api);
+	p->logs = logs_free(p->logs);
 }
 
 int main(int argc, char **argv)
@@ -171,6 +215,7 @@ int main(int argc, char **argv)
 		.settings = settings,
 		.start = start,
 		.stop = stop,
+		.reload = reload,
 		.fini = fini,
 		.state = &p,
 	};
