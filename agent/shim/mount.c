@@ -92,7 +92,8 @@ static int shadow_entries(const char *dir, const struct workshop *ws, struct why
 		if (strcmp(from, ws->path) == 0) {
 			if (mkdir(to, 0755) == 0)
 				snprintf(from, sizeof(from), "/proc/self/fd/%d", ws->original);
-			if (mount(from, to, NULL, MS_BIND | MS_REC, NULL) != 0)
+			/* Not MS_REC: that would bring the cover along. */
+			if (mount(from, to, NULL, MS_BIND, NULL) != 0)
 				rc = fail(w, "bind", ws->path);
 			continue;
 		}
@@ -111,7 +112,7 @@ static int shadow_entries(const char *dir, const struct workshop *ws, struct why
 /* A folder that exists, is not `dir` and does not hold it. */
 static int workshop_open(struct workshop *ws, const char *dir, struct why *w)
 {
-	static const char *const places[] = { "/tmp", "/var", "/run", "/mnt" };
+	static const char *const places[] = { "/mnt", "/srv", "/media", "/tmp", "/var" };
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		size_t n = strlen(places[i]);
 		if (strncmp(dir, places[i], n) == 0 && (dir[n] == '/' || !dir[n]))
