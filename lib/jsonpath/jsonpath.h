@@ -4,11 +4,14 @@
  *   text {.metadata.name}{"\n"}         text and expressions
  *   .a.b  ['a']  ['a','b']  .*  ..a      fields, unions, wildcard, recursive descent
  *   [0]  [-1]  [0,2]  [1:3]  [::2]       elements and slices
- *   [?(@.name=="x")]                     filters: == != < <= > >=, existence, && and ||
+ *   [?(@.name=="x")]                     filters: == != < <= > >=, existence; && and || (kubectl: not)
  *   {range .items[*]}...{end}            repetition
  *
  * Results print as kubectl prints them: strings raw, objects and arrays as
- * compact JSON, several results of one expression with a blank between.
+ * compact JSON with sorted names, several results of one expression with a
+ * blank between.  Where Go walks maps in random order (".*", ".."), the order is
+ * that of the document.  A quoted name is a path, as kubectl has it: write
+ * ['example\.com/x'] or .example\.com/x for a name with dots.
  *
  * Source: kubernetes.io/docs/reference/kubectl/jsonpath.
  * Ownership: the program lives in the arena it was compiled in.
@@ -32,7 +35,7 @@ enum {
 	JSONPATH_TEXT_MAX = 65536,      /* bytes of a template */
 	JSONPATH_NODES_MAX = 4096,      /* parts of a template */
 	JSONPATH_DEPTH_MAX = 16,        /* ranges or filters inside each other */
-	JSONPATH_RESULTS_MAX = 1000000, /* values one step may yield */
+	JSONPATH_RESULTS_MAX = 1000000, /* values made on the way of one evaluation */
 };
 
 struct jsonpath;
