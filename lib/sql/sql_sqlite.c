@@ -290,7 +290,7 @@ static int set_up(struct sql_sqlite *q, bool exclusive, struct error *err)
 			       "PRAGMA foreign_keys = ON;"
 			       "PRAGMA secure_delete = OFF;"
 			       "PRAGMA cache_size = -16384;"
-			       "PRAGMA wal_autocheckpoint = 4000;"
+			       "PRAGMA wal_autocheckpoint = 1000;"
 			       "PRAGMA journal_size_limit = 67108864;",
 			       err);
 	if (rc == 0 && exclusive)
