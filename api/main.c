@@ -2,17 +2,36 @@
 #include "apiserver/apiserver.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "forward.h"
 
 struct program {
 	struct apiserver_config cfg;
 	struct apiserver *api;
 	struct daemon *daemon;
+	char *cluster_cert, *cluster_key;
+	struct forward *forward;
 };
 
 static size_t settings(void *state, struct setting *rows, size_t cap)
 {
 	struct program *p = state;
-	return apiserver_settings(&p->cfg, rows, cap);
+	size_t n = apiserver_settings(&p->cfg, rows, cap);
+	const struct setting own[] = {
+		{ .name = "cluster-client-cert",
+		  .type = SETTING_STRING,
+		  .target = &p->cluster_cert,
+		  .metavar = "FILE",
+		  .help = "PEM certificate of group system:apiservers for /clusters/NAME/…; empty "
+			  "= no forwarding" },
+		{ .name = "cluster-client-key",
+		  .type = SETTING_STRING,
+		  .target = &p->cluster_key,
+		  .metavar = "FILE",
+		  .help = "PEM key of cluster-client-cert" },
+	};
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]) && n < cap; i++)
+		rows[n++] = own[i];
+	return n;
 }
 
 static void fail_on_loop(void *arg)
@@ -41,6 +60,12 @@ static int start(void *state, struct daemon *d, struct error *err)
 	p->cfg.on_lost = on_lost;
 	p->cfg.on_lost_arg = p;
 	int rc = apiserver_new(&p->cfg, &p->api, err);
+	const struct forward_config fwd = { .api = p->api,
+					    .loop = daemon_loop(d),
+					    .cert_file = p->cluster_cert,
+					    .key_file = p->cluster_key };
+	if (rc == 0)
+		rc = forward_new(&fwd, &p->forward, err);
 	if (rc == 0)
 		rc = apiserver_start(p->api, err);
 	if (rc)
@@ -77,7 +102,7 @@ static void reload(void *state, struct daemon *d)
 	(void)d;
 	struct program *p = state;
 	struct error err = { 0 };
-	if (apiserver_reload(p->api, &err))
+	if (apiserver_reload(p->api, &err) || forward_reload(p->forward, &err))
 		log_error("certificate-not-reloaded", "error", LOG_S(err.msg), NULL);
 }
 
@@ -85,6 +110,7 @@ static void fini(void *state)
 {
 	struct program *p = state;
 	p->api = apiserver_free(p->api);
+	p->forward = forward_free(p->forward);
 }
 
 int main(int argc, char **argv)

@@ -13,7 +13,7 @@
  *   system:apiservers             impersonate (the global API forwards as the same user), read /metrics
  *   system:nodes                  node NAME of user system:node:NAME: its own Node and status, status of and
  *                                 events about pods bound to it, its lease, ConfigMaps and Secrets that such pods name
- *   system:authenticated          discovery, OpenAPI, /version
+ *   system:authenticated          discovery, OpenAPI, /version; /clusters/NAME/… (forwarded as the same user: decided there)
  *   (anyone)                      /healthz /readyz /livez
  * Pure functions; what a node may see is asked through `auth_node_view`.
  */

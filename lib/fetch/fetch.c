@@ -431,6 +431,16 @@ void fetch_cancel(struct fetch_call *call)
 	}
 }
 
+void fetch_pause(struct fetch_call *call)
+{
+	(void)curl_easy_pause(call->easy, CURLPAUSE_RECV);
+}
+
+void fetch_resume(struct fetch_call *call)
+{
+	(void)curl_easy_pause(call->easy, CURLPAUSE_CONT);
+}
+
 struct str fetch_reply_header(const struct fetch_call *call, const char *name)
 {
 	struct curl_header *h = NULL;

@@ -69,6 +69,10 @@ struct fetch_request {
 struct fetch_call *fetch_send(struct fetch *c, const struct fetch_request *r);
 void fetch_cancel(struct fetch_call *call); /* no callback after it; not after on_done */
 
+/* A stream's pieces stop coming until it is resumed; what is under way may still come. */
+void fetch_pause(struct fetch_call *call);
+void fetch_resume(struct fetch_call *call);
+
 /* Value of a response header of a call inside its callbacks; "" when absent. */
 struct str fetch_reply_header(const struct fetch_call *call, const char *name);
 
