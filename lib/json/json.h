@@ -31,8 +31,8 @@
 enum json_type {
 	JSON_NULL, /* a zeroed struct json is null */
 	JSON_BOOL,
-	JSON_INT,    /* fits int64_t */
-	JSON_UINT,   /* above INT64_MAX */
+	JSON_INT,  /* fits int64_t */
+	JSON_UINT, /* above INT64_MAX */
 	JSON_DOUBLE,
 	JSON_STRING,
 	JSON_ARRAY,
@@ -65,7 +65,7 @@ struct json_member {
 /* ---- parsing ---- */
 
 struct json_limits {
-	size_t bytes_max;  /* default 3 MiB (what Kubernetes accepts) */
+	size_t bytes_max;    /* default 3 MiB (what Kubernetes accepts) */
 	uint32_t depth_max;  /* default 100 */
 	uint32_t values_max; /* default 1,000,000 */
 	/*
@@ -120,11 +120,11 @@ const char *json_type_name(const struct json *j);
 
 /* ---- building and changing; `a` must be the arena of the tree or outlive it ---- */
 
-struct json json_of_str(struct str s);         /* borrows the bytes */
-struct json json_of_cstr(const char *s);       /* borrows; NULL gives null */
+struct json json_of_str(struct str s);   /* borrows the bytes */
+struct json json_of_cstr(const char *s); /* borrows; NULL gives null */
 struct json json_of_i64(int64_t i);
 struct json json_of_u64(uint64_t u);
-struct json json_of_double(double d);          /* finite */
+struct json json_of_double(double d); /* finite */
 struct json json_of_bool(bool b);
 struct json json_object(void);
 struct json json_array(void);
@@ -147,18 +147,22 @@ bool json_removec(struct json *obj, const char *key);
 /* Appends to an array and returns the element in place. */
 struct json *json_push(struct arena *a, struct json *arr, struct json value);
 void json_remove_at(struct json *arr, size_t i);
-struct json *json_insert_at(struct arena *a, struct json *arr, size_t i, struct json value); /* i <= len */
+struct json *json_insert_at(struct arena *a, struct json *arr, size_t i,
+			    struct json value); /* i <= len */
 
 /* Deep copy into `a`, strings included. */
 struct json json_clone(struct arena *a, const struct json *j);
 
 /* ---- writing ---- */
 
-void json_write(struct buf *out, const struct json *j);              /* compact */
-void json_write_pretty(struct buf *out, const struct json *j, int indent); /* as kubectl -o json: indent 4 */
-void json_write_str(struct buf *out, struct str s);                  /* quoted and escaped */
-void json_write_double(struct buf *out, double d);                   /* shortest round trip */
-void json_write_double_go(struct buf *out, double d); /* as Go prints it: an exponent below 1e-4 and from 1e6, 1e-05 */
+void json_write(struct buf *out, const struct json *j); /* compact */
+void json_write_pretty(struct buf *out, const struct json *j,
+		       int indent);                 /* as kubectl -o json: indent 4 */
+void json_write_str(struct buf *out, struct str s); /* quoted and escaped */
+void json_write_double(struct buf *out, double d);  /* shortest round trip */
+void json_write_double_go(
+	struct buf *out,
+	double d); /* as Go prints it: an exponent below 1e-4 and from 1e6, 1e-05 */
 
 /* The compact text in the arena, NUL behind. */
 struct str json_text(struct arena *a, const struct json *j);

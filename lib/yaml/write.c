@@ -4,6 +4,7 @@
 #include "yaml/yaml_priv.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -254,7 +255,11 @@ static void write_string(struct writer *w, struct str s, int indent)
 static void write_number(struct writer *w, double d)
 {
 	struct buf out = { 0 };
-	json_write_double_go(&out, d);
+	bool integral = d == floor(d) && d >= -0x1p63 && d < 0x1p64;
+	if (integral) /* JSON has it without a point, and so it is an integer to YAML */
+		json_write_double(&out, d);
+	else
+		json_write_double_go(&out, d);
 	put(w, out.p, out.len);
 	buf_fini(&out);
 }
@@ -294,20 +299,38 @@ static void write_scalar(struct writer *w, const struct json *j, int indent)
 
 /* ---- containers ---- */
 
-static bool is_digit(unsigned char c)
+static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-static bool is_letter(unsigned char c)
+/* Close to Unicode's category L: blocks of marks, symbols and private use are left out. */
+static bool is_letter(uint32_t c)
 {
-	return c >= 0x80 || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+	static const uint32_t others[][2] = {
+		{ 0x80, 0xBF },     { 0xD7, 0xD7 },     { 0xF7, 0xF7 },       { 0x300, 0x36F },
+		{ 0x2000, 0x2BFF }, { 0x3000, 0x3004 }, { 0xD7FC, 0xF8FF },   { 0xFE00, 0xFE6F },
+		{ 0xFEFF, 0xFF20 }, { 0xFFE0, 0xFFFF }, { 0x1D000, 0x1D3FF }, { 0x1F000, 0x1FFFF }
+	};
+	if (c < 0x80)
+		return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (c >= others[i][0] && c <= others[i][1])
+			return false;
+	}
+	return true;
+}
+
+static uint32_t rune_at(struct str s, size_t i)
+{
+	size_t n = utf8_len(s.p + i, s.p + s.len);
+	return n ? utf8_decode(s.p + i, n) : 0xFFFD;
 }
 
 static uint64_t number_at(struct str s, size_t *i)
 {
 	uint64_t v = 0;
-	for (; *i < s.len && is_digit((unsigned char)s.p[*i]); (*i)++)
+	for (; *i < s.len && is_digit(s.p[*i]); (*i)++)
 		v = v * 10 + (uint64_t)(s.p[*i] - '0');
 	return v;
 }
@@ -323,8 +346,10 @@ static int key_order(struct str a, struct str b)
 		i++;
 	if (i == a.len || i == b.len)
 		return (a.len > b.len) - (a.len < b.len);
-	unsigned char ca = (unsigned char)a.p[i];
-	unsigned char cb = (unsigned char)b.p[i];
+	while (i > 0 && (a.p[i] & 0xC0) == 0x80)
+		i--; /* to the start of the character */
+	uint32_t ca = rune_at(a, i);
+	uint32_t cb = rune_at(b, i);
 	if (is_letter(ca) != is_letter(cb))
 		return is_letter(ca) ? 1 : -1;
 	if (is_letter(ca))
@@ -334,7 +359,7 @@ static int key_order(struct str a, struct str b)
 	uint64_t na = 0;
 	uint64_t nb = 0;
 	bool significant = false; /* a nonzero digit stands before: then a zero counts */
-	for (size_t k = i; k > 0 && is_digit((unsigned char)a.p[k - 1]); k--)
+	for (size_t k = i; k > 0 && is_digit(a.p[k - 1]); k--)
 		significant |= a.p[k - 1] != '0';
 	na = number_at(a, &ia);
 	nb = number_at(b, &ib);
@@ -378,18 +403,24 @@ static void write_member_value(struct writer *w, const struct json *j, int inden
 static void write_member(struct writer *w, const struct json_member *m, int indent)
 {
 	struct str key = json_str(&m->key);
-	if (key.len <= SIMPLE_KEY_MAX && str_find(key, '\n', 0) < 0) {
+	bool one_line = str_find(key, '\n', 0) < 0 && str_find(key, '\r', 0) < 0;
+	if (key.len <= SIMPLE_KEY_MAX && one_line) {
 		if (!key.len)
 			puts_(w, "\"\"");
 		else
 			write_string(w, key, -1);
-	} else {
-		puts_(w, "? ");
-		write_string(w, key, indent + INDENT);
-		new_line(w, indent);
+		puts_(w, ":");
+		write_member_value(w, &m->value, indent);
+		return;
 	}
-	puts_(w, ":");
-	write_member_value(w, &m->value, indent);
+	puts_(w, "? ");
+	write_string(w, key, indent + INDENT);
+	new_line(w, indent);
+	puts_(w, ": ");
+	if (is_inline(&m->value))
+		write_scalar(w, &m->value, indent + INDENT);
+	else
+		write_block(w, &m->value, indent + INDENT);
 }
 
 static void write_mapping(struct writer *w, const struct json *j, int indent)

@@ -73,7 +73,8 @@ enum {
  * when they would else be read as something else, texts with line breaks as
  * "|" blocks, long lines folded behind column 80: byte for byte what kubectl get
  * -o yaml prints (flags = YAML_SORT_KEYS), save that "<<" and line separators
- * outside ASCII are quoted here.  Ends with a newline.
+ * outside ASCII are quoted here and integral doubles above 2^53 exact.  Ends
+ * with a newline.
  */
 void yaml_write(struct buf *out, const struct json *j, unsigned flags);
 
