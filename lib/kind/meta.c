@@ -134,7 +134,8 @@ static bool has_str(const struct json *list, struct str s)
 static void check_finalizers(const struct json *meta, const struct json *old_meta,
 			     struct kind_check *c)
 {
-	static const char *const standard[] = { "kubernetes", "orphan", "foregroundDeletion" };
+	static const char *const standard[] = { "kubernetes", "orphan", "foregroundDeletion",
+						"customresourcecleanup.apiextensions.k8s.io" };
 	const struct json *list = json_getc(meta, "finalizers");
 	const struct json *before = json_getc(old_meta, "finalizers");
 	bool deleting = json_is(json_getc(old_meta, "deletionTimestamp"), JSON_STRING);
@@ -145,7 +146,7 @@ static void check_finalizers(const struct json *meta, const struct json *old_met
 		const struct json *f = json_at(list, i);
 		struct str name = json_str(f);
 		bool known = false;
-		for (size_t n = 0; n < 3; n++)
+		for (size_t n = 0; n < sizeof(standard) / sizeof(*standard); n++)
 			known |= str_is(name, standard[n]);
 		kind_check_name(c, path, name, name_check_qualified);
 		if (!known && str_find(name, '/', 0) < 0)
