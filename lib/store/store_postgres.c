@@ -309,17 +309,22 @@ static void pg_close(struct store *s)
 	"d AS (DELETE FROM obj o USING c, " src " i" \
 	" WHERE i.op = 2 AND o.key = i.key AND o.rev = i.want" \
 	" RETURNING c.base + i.ord AS rev, o.create_rev, i.key, i.want, i.val)," \
-	"w AS MATERIALIZED (" \
-	" SELECT rev, rev AS create_rev, 0::bigint AS op, key, 0::bigint AS want, value FROM n" \
-	" UNION ALL SELECT rev, create_rev, 1, key, want, val FROM u" \
-	" UNION ALL SELECT rev, create_rev, 2, key, want, val FROM d)," \
 	"l AS (INSERT INTO log (rev, key, op, prev_rev, value)" \
-	" SELECT rev, key, op, want, value FROM w)"
+	" SELECT rev, key, 0, 0, value FROM n" \
+	" UNION ALL SELECT rev, key, 1, want, val FROM u" \
+	" UNION ALL SELECT rev, key, 2, want, val FROM d)"
 
-static const char PLAIN[] = COUNT
-	"i AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[],"
-	" $4::bytea[]) WITH ORDINALITY AS t(op, key, want, val, ord))," WRITE(
-		"i") " SELECT c.base, w.rev, w.create_rev, 0::bigint FROM c LEFT JOIN w ON true";
+/* What was done; each row in its CTE once, with its value. */
+#define DONE \
+	"(SELECT rev, rev AS create_rev FROM n UNION ALL SELECT rev, create_rev FROM u" \
+	" UNION ALL SELECT rev, create_rev FROM d) w"
+
+/* clang-format off: it reads pasted macros as calls. */
+static const char PLAIN[] =
+	COUNT "i AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[],"
+	      " $4::bytea[]) WITH ORDINALITY AS t(op, key, want, val, ord))," WRITE(
+		      "i") " SELECT c.base, w.rev, w.create_rev, 0::bigint FROM c LEFT JOIN " DONE
+			   " ON true";
 
 /*
  * With fences.  Their rows are locked behind the counter's, which also gives
@@ -334,12 +339,15 @@ static const char FENCED[] = COUNT
 	"a AS MATERIALIZED (SELECT i.*, i.fence = '' OR EXISTS (SELECT FROM f"
 	" WHERE f.key = i.fence AND f.token = i.token) AS ok FROM i),"
 	"j AS MATERIALIZED (SELECT * FROM a WHERE ok)," WRITE(
-		"j") ", s AS (INSERT INTO fence (key, token) SELECT j.set_fence, j.set_token"
-		     " FROM c, (SELECT * FROM j WHERE set_fence <> '') j, w WHERE w.rev = c.base + "
-		     "j.ord"
-		     " ON CONFLICT (key) DO UPDATE SET token = excluded.token)"
-		     " SELECT c.base, w.rev, w.create_rev, 0::bigint FROM c LEFT JOIN w ON true"
+		"j") ","
+		     "s AS (INSERT INTO fence (key, token) SELECT j.set_fence, j.set_token"
+		     " FROM c, (SELECT * FROM j WHERE set_fence <> '') j, " DONE
+		     " WHERE w.rev = c.base + j.ord ON CONFLICT (key) DO UPDATE SET token = "
+		     "excluded.token)"
+		     " SELECT c.base, w.rev, w.create_rev, 0::bigint FROM c LEFT JOIN " DONE
+		     " ON true"
 		     " UNION ALL SELECT c.base, c.base + a.ord, 0, 1 FROM c, a WHERE NOT a.ok";
+/* clang-format on */
 
 struct outcome {
 	struct store_batch *b;

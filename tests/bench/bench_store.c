@@ -49,11 +49,12 @@ static uint64_t next(uint64_t *seed)
 
 static void on_load(void *arg, struct str key, int64_t rev, int64_t create_rev, struct bytes *value)
 {
-	(void)arg;
-	(void)key;
-	(void)rev;
+	struct bench *b = arg;
+	int64_t n = 0;
 	(void)create_rev;
 	(void)value;
+	if (str_to_i64(str_sub(key, key.len - 5, key.len), &n) && n >= 0 && n < KEYS)
+		b->rev[n] = rev;
 }
 
 static void on_history(void *arg, const struct store_event *ev)
