@@ -265,6 +265,8 @@ struct bytes *object_in_version(const struct kind *k, struct str json);
 bool object_same(const struct watch_obj *o, const struct bytes *value);
 ATTR_MUSTCHECK int object_parse(struct arena *a, const struct kind *k, const struct watch_obj *o,
 				struct json *ret, struct error *err);
+/* Empty labels, annotations, finalizers and owners are not kept, as in Kubernetes. */
+void object_drop_empty(struct json *meta);
 struct str object_text(const struct json *obj, const char *field); /* metadata.FIELD */
 /* The object as r wants it: itself, a Table of one row, PartialObjectMetadata. */
 void object_form(const struct req *r, struct str json, struct buf *out);

@@ -58,6 +58,7 @@ static void fresh_metadata(struct req *r, struct json *meta)
 	};
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
 		json_removec(meta, ours[i]);
+	object_drop_empty(meta);
 	json_setc(&r->arena, meta, "uid", json_of_str(object_uuid(&r->arena)));
 	json_setc(&r->arena, meta, "creationTimestamp", json_of_str(object_now(&r->arena)));
 	if (object_counts_generation(r->kind))

@@ -158,7 +158,7 @@ static void look(struct pass *p)
 	if (object_parse(&p->arena, p->kind, p->obj, &p->tree, NULL))
 		return;
 	owners_pass(p);
-	if (p->w->calls || !object_deleting(&p->tree))
+	if (p->w->calls > 1 || !object_deleting(&p->tree))
 		return;
 	if (str_is(resource, NAMESPACES))
 		contents_namespace(p);

@@ -106,6 +106,18 @@ struct str object_text(const struct json *obj, const char *field)
 	return json_str(json_dig(obj, "metadata", field, NULL));
 }
 
+void object_drop_empty(struct json *meta)
+{
+	static const char *const optional[] = { "annotations", "finalizers", "labels",
+						"ownerReferences" };
+	for (size_t i = 0; i < sizeof(optional) / sizeof(*optional); i++) {
+		const struct json *v = json_getc(meta, optional[i]);
+		bool container = v && (v->type == JSON_ARRAY || v->type == JSON_OBJECT);
+		if (v && (v->type == JSON_NULL || (container && v->len == 0)))
+			json_removec(meta, optional[i]);
+	}
+}
+
 bool object_deleting(const struct json *obj)
 {
 	return object_text(obj, "deletionTimestamp").len > 0;

@@ -34,6 +34,7 @@ static void keep_metadata(struct arena *a, struct json *obj, const struct json *
 	json_removec(meta, "resourceVersion");
 	if (!json_getc(meta, "managedFields"))
 		keep(a, meta, old_meta, "managedFields");
+	object_drop_empty(meta);
 	if (!json_str(json_getc(meta, "name")).len)
 		keep(a, meta, old_meta, "name");
 	if (!json_str(json_getc(meta, "namespace")).len)
@@ -75,6 +76,38 @@ static bool intent_differs(const struct json *a, const struct json *b)
 			return true;
 	}
 	return false;
+}
+
+/* Equal but for resourceVersion, which the new state does not have. */
+static bool same_metadata(const struct json *now, const struct json *old)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < json_len(old); i++) {
+		struct str name = json_str(&old->members[i].key);
+		if (str_is(name, "resourceVersion"))
+			continue;
+		const struct json *v = json_get(now, name);
+		if (!v || !json_equal(v, &old->members[i].value))
+			return false;
+		n++;
+	}
+	return n == json_len(now);
+}
+
+static bool same_object(const struct json *now, const struct json *old)
+{
+	if (json_len(now) != json_len(old))
+		return false;
+	for (size_t i = 0; i < json_len(now); i++) {
+		struct str name = json_str(&now->members[i].key);
+		const struct json *v = json_get(old, name);
+		bool same =
+			v && (str_is(name, "metadata") ? same_metadata(&now->members[i].value, v)
+						       : json_equal(&now->members[i].value, v));
+		if (!same)
+			return false;
+	}
+	return true;
 }
 
 static void bump_generation(struct req *r, struct json *obj, const struct json *old)
@@ -173,7 +206,7 @@ void write_finish(struct req *r, struct json *obj, bool by_apply, req_fn retry)
 				     sub, object_now(a), old, obj);
 	struct bytes *value = kind_encode(r->kind, obj);
 	int64_t rev = watch_obj_rev(r->target.old);
-	if (r->opt.dry_run || object_same(r->target.old, value)) {
+	if (r->opt.dry_run || same_object(obj, old)) {
 		answer_unwritten(r, value, rev);
 		return;
 	}
