@@ -137,8 +137,11 @@ static int take_strings(struct kind_unit *u, const struct json *list, const stru
 	if (n > NAMES_MAX)
 		return error_set(err, ERR_INVALID, "more than %d names", NAMES_MAX);
 	struct str *out = arena_new(&u->arena, struct str, n);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		out[i] = arena_str(&u->arena, json_str(json_at(list, i)));
+		if (!out[i].len) /* in YAML a bare "no" is a boolean */
+			return error_set(err, ERR_INVALID, "a name must be a string");
+	}
 	*ret = out;
 	*ret_len = n;
 	return 0;

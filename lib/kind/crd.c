@@ -22,7 +22,6 @@ static struct str path_of(struct crd *c, const char *fmt, size_t i)
 
 static void check_word(struct crd *c, struct str path, struct str s, bool required)
 {
-	char lower[NAME_SUBDOMAIN_MAX];
 	struct name_msgs msgs = { .len = 0 };
 	struct json value = json_of_str(s);
 	if (!s.len && !required)
@@ -31,15 +30,18 @@ static void check_word(struct crd *c, struct str path, struct str s, bool requir
 		field_error_add(c->errors, FIELD_REQUIRED, path, NULL, "%s", "");
 		return;
 	}
-	struct str low = s;
-	if (s.len <= sizeof(lower)) {
-		for (size_t i = 0; i < s.len; i++)
-			lower[i] = (char)tolower((unsigned char)s.p[i]);
-		low = str_n(lower, s.len);
-	}
-	(void)name_check_dns1035_label(low, &msgs);
+	(void)name_check_dns1035_label(s, &msgs);
 	for (size_t i = 0; i < msgs.len; i++)
 		field_error_add(c->errors, FIELD_INVALID, path, &value, "%s", msgs.msg[i]);
+}
+
+/* Kinds are judged without regard to case. */
+static void check_kind(struct crd *c, struct str path, struct str s, bool required)
+{
+	char *low = arena_alloc(c->arena, s.len + 1);
+	for (size_t i = 0; i < s.len; i++)
+		low[i] = (char)tolower((unsigned char)s.p[i]);
+	check_word(c, path, str_n(low, s.len), required);
 }
 
 static void check_words(struct crd *c, const char *path, const struct json *list)
@@ -71,8 +73,8 @@ static void check_names(struct crd *c, const struct json *crd)
 				"must be spec.names.plural+\".\"+spec.group");
 	check_word(c, STR("spec.names.plural"), plural, true);
 	check_word(c, STR("spec.names.singular"), text_of(names, "singular"), false);
-	check_word(c, STR("spec.names.kind"), text_of(names, "kind"), true);
-	check_word(c, STR("spec.names.listKind"), text_of(names, "listKind"), false);
+	check_kind(c, STR("spec.names.kind"), text_of(names, "kind"), true);
+	check_kind(c, STR("spec.names.listKind"), text_of(names, "listKind"), false);
 	check_words(c, "spec.names.shortNames", json_getc(names, "shortNames"));
 	check_words(c, "spec.names.categories", json_getc(names, "categories"));
 	if (text_of(names, "kind").len &&

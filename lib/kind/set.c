@@ -217,8 +217,10 @@ static struct kind_unit *crd_unit(const struct kind_set *base, const struct json
 				  struct error *err)
 {
 	struct str name = json_str(json_dig(crd, "metadata", "name", NULL));
+	const struct json *given = json_getc(crd, "spec");
 	struct buf spec = { 0 };
-	json_write(&spec, json_getc(crd, "spec"));
+	if (given)
+		json_write(&spec, given);
 	for (size_t i = 1; i < base->units_len; i++) {
 		struct kind_unit *u = base->units[i];
 		if (str_eq(u->name, name) && str_eq(u->spec, buf_str(&spec))) {
