@@ -24,8 +24,8 @@ bool h1_busy(const struct conn *c)
 /* ---- what llhttp does not refuse ---- */
 
 /*
- * Watches the header section for a line that continues the one before (obs-fold, RFC 9112, 5.2): such a
- * message is refused.  False when there is one.
+ * Watches the header section for a line that continues the one before (obs-fold, RFC 9112, 5.2) and for a line
+ * that ends without CR: other parsers see other headers in such a message.  False when there is one.
  */
 static bool scan_head(struct h1 *h, const unsigned char *p, size_t n)
 {
@@ -34,19 +34,22 @@ static bool scan_head(struct h1 *h, const unsigned char *p, size_t n)
 		if (h->scan == SCAN_LINE) {
 			const unsigned char *lf = memchr(p + i, '\n', n - i);
 			if (!lf)
-				return true;
+				break;
 			i = (size_t)(lf - p);
+			if ((i ? p[i - 1] : h->last) != '\r')
+				return false;
 			h->scan = SCAN_LF;
 		} else if (h->scan == SCAN_START) {
 			h->scan = b == '\r' || b == '\n' ? SCAN_START : SCAN_LINE;
 		} else if (h->scan == SCAN_LF) {
-			if (b == ' ' || b == '\t')
+			if (b == ' ' || b == '\t' || b == '\n')
 				return false;
 			h->scan = b == '\r' ? SCAN_LF_CR : SCAN_LINE;
 		} else {
 			h->scan = b == '\n' ? SCAN_DONE : SCAN_LINE;
 		}
 	}
+	h->last = p[n - 1];
 	return true;
 }
 

@@ -123,6 +123,7 @@ enum head_scan { SCAN_START, SCAN_LINE, SCAN_LF, SCAN_LF_CR, SCAN_DONE };
 struct h1 {
 	llhttp_t parser;
 	enum head_scan scan;
+	unsigned char last;         /* byte of the input before this one */
 	uint32_t name_at, value_at; /* of the header coming in, offsets into text */
 	bool in_value;
 	uint32_t trailer_bytes;
