@@ -1,0 +1,235 @@
+#!/bin/bash
+# kubectl_basic.sh - the real kubectl against one resource-api: the verbs of the day over TLS with client certificates.
+set -euo pipefail
+cd "$(dirname "$0")"
+command -v kubectl >/dev/null || {
+    echo "SKIPPED: no kubectl on this machine"
+    exit 77
+}
+# shellcheck source=tests/e2e/api_server.sh
+. ./api_server.sh
+api_start
+
+passed=0
+# ok WHAT COMMAND...: the command succeeds
+ok() {
+    local what=$1
+    shift
+    "$@" >"$dir/out" 2>&1 || {
+        cat "$dir/out"
+        die "$what: $*"
+    }
+    passed=$((passed + 1))
+}
+# has WHAT PATTERN COMMAND...: it succeeds and prints the pattern
+has() {
+    local what=$1 pattern=$2
+    shift 2
+    ok "$what" "$@"
+    grep -qE -- "$pattern" "$dir/out" || {
+        cat "$dir/out"
+        die "$what: no \"$pattern\" from $*"
+    }
+}
+# no WHAT PATTERN COMMAND...: it fails and says the pattern
+no() {
+    local what=$1 pattern=$2
+    shift 2
+    if "$@" >"$dir/out" 2>&1; then
+        cat "$dir/out"
+        die "$what: succeeded: $*"
+    fi
+    grep -qE -- "$pattern" "$dir/out" || {
+        cat "$dir/out"
+        die "$what: no \"$pattern\" from $*"
+    }
+    passed=$((passed + 1))
+}
+
+cat >"$dir/cm.yaml" <<'END'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, labels: {app: demo}}
+data: {color: red, size: "1"}
+END
+cat >"$dir/ns.yaml" <<'END'
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+END
+cat >"$dir/web.yaml" <<'END'
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: main, image: host, command: [sleep, "1"], env: [{name: A, value: "1"}]}
+END
+cat >"$dir/crd.yaml" <<'END'
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: widgets, singular: widget, kind: Widget, shortNames: [wd]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}, scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
+    additionalPrinterColumns: [{name: Size, type: integer, jsonPath: .spec.size}]
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            description: What is wanted of a widget.
+            required: [size]
+            properties:
+              size: {type: integer, minimum: 1, description: How large it is.}
+              color: {type: string, default: red}
+          status: {type: object, properties: {size: {type: integer}}}
+END
+cat >"$dir/widget.yaml" <<'END'
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: one}
+spec: {size: 3}
+END
+
+say "versions and discovery"
+has "version" 'v1\.32' kubectl version
+has "api-versions" '^apps/v1$' kubectl api-versions
+has "api-resources" 'deployments +deploy +apps/v1 +true +Deployment' kubectl api-resources
+has "raw" 'ok' kubectl get --raw /readyz
+has "metrics" 'rctl_api_requests_total' kubectl get --raw /metrics
+has "namespaces" 'kube-system +Active' kubectl get ns
+
+say "create, get, label, annotate, patch, edit by replace"
+has "create -f" 'namespace/shop created' kubectl create -f "$dir/ns.yaml"
+has "create cm" 'configmap/settings created' kubectl -n shop create -f "$dir/cm.yaml"
+no "create again" 'AlreadyExists' kubectl -n shop create -f "$dir/cm.yaml"
+has "get table" '^NAME +DATA +AGE' kubectl -n shop get cm
+has "get wide" 'settings' kubectl -n shop get cm -o wide --show-labels
+has "get yaml" 'color: red' kubectl -n shop get cm settings -o yaml
+has "get jsonpath" '^red$' kubectl -n shop get cm settings -o 'jsonpath={.data.color}'
+has "get -A" 'shop +settings' kubectl get cm -A
+has "get by label" 'settings' kubectl get cm -A -l app=demo -o name
+has "get by field" 'settings' kubectl get cm -A --field-selector metadata.name=settings
+has "chunks" 'settings' kubectl get cm -A --chunk-size=1
+no "get nothing" 'configmaps "nope" not found' kubectl -n shop get cm nope
+has "label" 'labeled' kubectl -n shop label cm settings tier=front
+has "annotate" 'annotated' kubectl -n shop annotate cm settings note=hello
+has "merge patch" 'patched' kubectl -n shop patch cm settings --type=merge -p '{"data":{"size":"2"}}'
+has "json patch" 'patched' kubectl -n shop patch cm settings --type=json -p '[{"op":"remove","path":"/data/size"}]'
+has "strategic patch" 'patched' kubectl -n shop patch cm settings -p '{"data":{"shape":"round"}}'
+has "replace" 'replaced' kubectl -n shop replace -f "$dir/cm.yaml"
+has "describe" 'Name: +settings' kubectl -n shop describe cm settings
+
+say "apply, client side and server side"
+has "apply" 'deployment.apps/web created' kubectl -n shop apply -f "$dir/web.yaml"
+has "apply again" 'unchanged' kubectl -n shop apply -f "$dir/web.yaml"
+sed -i 's/value: "1"/value: "2"/; s/replicas: 2/replicas: 3/' "$dir/web.yaml"
+has "diff" 'value: "2"' bash -c "kubectl -n shop diff -f $dir/web.yaml; [ \$? = 1 ]"
+has "apply changed" 'configured' kubectl -n shop apply -f "$dir/web.yaml"
+has "apply dry" 'server dry run' kubectl -n shop apply --dry-run=server -f "$dir/web.yaml"
+has "get deploy" 'web +0/3' kubectl -n shop get deploy
+has "apply --server-side" 'serverside-applied' kubectl -n shop apply --server-side -f "$dir/web.yaml"
+has "apply --server-side new" 'serverside-applied' kubectl -n shop apply --server-side --field-manager=me -f "$dir/cm.yaml" --force-conflicts
+sed 's/color: red/color: blue/' "$dir/cm.yaml" >"$dir/cm2.yaml"
+no "conflict" 'conflicts? with "me"' kubectl -n shop apply --server-side --field-manager=other -f "$dir/cm2.yaml"
+no "strict" 'unknown field "spec.replica"' bash -c "sed 's/replicas:/replica:/' $dir/web.yaml | kubectl -n shop apply -f -"
+no "invalid" 'is invalid' bash -c "sed 's/replicas: 3/replicas: -3/' $dir/web.yaml | kubectl -n shop apply -f -"
+
+say "scale, set, rollout"
+has "scale" 'scaled' kubectl -n shop scale deploy/web --replicas=4
+has "scaled" '^4$' kubectl -n shop get deploy web -o 'jsonpath={.spec.replicas}'
+has "set env" 'env updated' kubectl -n shop set env deploy/web B=2
+has "set image" 'image updated' kubectl -n shop set image deploy/web main=other
+has "rollout restart" 'restarted' kubectl -n shop rollout restart deploy/web
+generation=$(kubectl -n shop get deploy web -o 'jsonpath={.metadata.generation}')
+has "status subresource" 'patched' kubectl -n shop patch deploy web --subresource=status --type=merge -p \
+    "{\"status\":{\"observedGeneration\":$generation,\"replicas\":4,\"updatedReplicas\":4,\"readyReplicas\":4,\"availableReplicas\":4,\"conditions\":[{\"type\":\"Available\",\"status\":\"True\"}]}}"
+has "generation stays" "^$generation\$" kubectl -n shop get deploy web -o 'jsonpath={.metadata.generation}'
+has "rollout status" 'successfully rolled out' kubectl -n shop rollout status deploy/web --timeout=20s
+has "wait" 'condition met' kubectl -n shop wait deploy/web --for=condition=Available --timeout=20s
+has "describe deploy" 'Replicas: +4 desired' kubectl -n shop describe deploy web
+has "explain" 'Containers|containers' kubectl explain deployment.spec.template.spec
+has "get all" 'web +4/4' kubectl -n shop get all
+
+say "watch"
+kubectl -n shop get cm -w >"$dir/watch.out" 2>&1 &
+watch_pid=$!
+kubectl -n shop get cm settings -w -o 'jsonpath={.data.color}{"\n"}' >"$dir/watch2.out" 2>&1 &
+watch2_pid=$!
+sleep 2
+ok "change" kubectl -n shop patch cm settings --type=merge -p '{"data":{"color":"green"}}'
+ok "another" kubectl -n shop create -f - <<'END'
+{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"later"}}
+END
+for _ in $(seq 100); do
+    grep -q later "$dir/watch.out" && grep -q green "$dir/watch2.out" && break
+    sleep 0.1
+done
+grep -q later "$dir/watch.out" || die "get -w: $(cat "$dir/watch.out")"
+grep -q green "$dir/watch2.out" || die "get -w -o jsonpath: $(cat "$dir/watch2.out")"
+kill "$watch_pid" "$watch2_pid"
+wait "$watch_pid" "$watch2_pid" 2>/dev/null || true
+
+say "events"
+ok "event" kubectl -n shop create -f - <<'END'
+{"apiVersion":"v1","kind":"Event","metadata":{"name":"e1"},"involvedObject":{"kind":"Deployment","namespace":"shop","name":"web","apiVersion":"apps/v1"},
+ "reason":"Scaled","message":"to 4","type":"Normal","firstTimestamp":"2024-01-01T00:00:00Z","lastTimestamp":"2024-01-01T00:00:00Z","count":1}
+END
+has "events" 'Scaled' kubectl -n shop events
+has "events for" 'Scaled' kubectl -n shop events --for deployment/web
+has "get events" 'Scaled' kubectl -n shop get events
+
+say "custom resources"
+has "create crd" 'created' kubectl create -f "$dir/crd.yaml"
+has "create cr at once" 'widget.example.com/one created' kubectl -n shop create -f "$dir/widget.yaml"
+has "cr table" 'one +3' kubectl -n shop get widgets
+has "cr short name" 'one' kubectl -n shop get wd
+has "cr default" '^red$' kubectl -n shop get wd one -o 'jsonpath={.spec.color}'
+has "cr apply" 'configured' kubectl -n shop apply -f "$dir/widget.yaml"
+has "cr server-side" 'serverside-applied' kubectl -n shop apply --server-side --force-conflicts -f "$dir/widget.yaml"
+has "cr scale" 'scaled' kubectl -n shop scale wd/one --replicas=7
+has "cr explain" 'How large it is' kubectl explain widget.spec
+no "cr invalid" 'spec.size' bash -c "sed 's/size: 3/size: 0/; s/one/two/' $dir/widget.yaml | kubectl -n shop create -f -"
+no "cr unknown field" 'unknown field' bash -c "sed 's/size: 3/size: 3, x: 1/; s/one/two/' $dir/widget.yaml | kubectl -n shop create -f -"
+has "crd wait" 'condition met' kubectl wait --for=condition=Established crd/widgets.example.com --timeout=10s
+has "crd delete" 'deleted' kubectl delete crd widgets.example.com --timeout=30s
+no "cr gone" "the server doesn't have a resource type|NotFound|not find the requested" kubectl -n shop get widgets
+
+say "roles"
+has "viewer reads" 'settings' kubectl --kubeconfig "$dir/viewer.kubeconfig" -n shop get cm
+no "viewer writes" 'User "viewer" cannot delete resource "configmaps" in API group "" in the namespace "shop"' \
+    kubectl --kubeconfig "$dir/viewer.kubeconfig" -n shop delete cm settings
+no "viewer secrets" 'Forbidden' kubectl --kubeconfig "$dir/viewer.kubeconfig" -n shop get secrets
+no "node" 'Forbidden' kubectl --kubeconfig "$dir/node.kubeconfig" -n shop get cm
+has "impersonate" 'settings' kubectl --as jane --as-group rctl:viewers -n shop get cm
+no "impersonate plain" 'User "jane" cannot list' kubectl --as jane -n shop get cm
+[ "$(curl -sk -o /dev/null -w '%{http_code}' "https://127.0.0.1:$port/api/v1/namespaces")" = 401 ] || die "anonymous was let in"
+
+say "restart on the same data"
+api_stop
+api_run
+has "still there" 'web +4/4' kubectl -n shop get deploy
+
+say "delete"
+has "delete" 'deleted' kubectl -n shop delete cm later --timeout=20s
+has "delete by label" 'deleted' kubectl -n shop delete deploy -l app=web --timeout=20s
+ok "wait for delete" kubectl wait --for=delete cm/later -n shop --timeout=10s
+has "delete ns" 'deleted' kubectl delete ns shop --timeout=60s
+no "gone" 'namespaces "shop" not found' kubectl get ns shop
+
+api_stop
+grep -q '"event":"stopped"' "$dir/api.log" || die "no graceful stop"
+echo "$passed commands passed"
