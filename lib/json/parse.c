@@ -1,6 +1,7 @@
 #include "base/utf8.h"
 #include "json/json.h"
 #include "json/number.h"
+#include "json/scan.h"
 #include "json/stack.h"
 
 #include <assert.h>
@@ -36,40 +37,12 @@ static inline void skip_blanks(struct parser *p)
 
 /* ---- strings ---- */
 
-#define ONES  0x0101010101010101ULL
-#define HIGHS 0x8080808080808080ULL
-
-/* The top bit of each byte that is a quote, a backslash, a control character or not ASCII. */
-static inline uint64_t special(uint64_t w)
-{
-	uint64_t quote = w ^ (ONES * '"');
-	uint64_t slash = w ^ (ONES * '\\');
-	uint64_t low = w - ONES * 0x20;
-	return (w | low | (quote - ONES) | (slash - ONES)) & HIGHS;
-}
-
-/*
- * From s to the first quote, backslash, or bad byte.  A borrow of special()
- * can only mark bytes above the first one that is special, so the lowest mark
- * is right.
- */
-static const char *plain_run(const char *s, const char *end)
+/* From s to the first quote, backslash, control character or byte that is no UTF-8; or end. */
+static inline const char *plain_run(const char *s, const char *end)
 {
 	for (;;) {
-		while (end - s >= 8) {
-			uint64_t w = 0;
-			memcpy(&w, s, 8);
-			uint64_t mark = special(w);
-			if (mark) {
-				s += __builtin_ctzll(mark) / 8;
-				break;
-			}
-			s += 8;
-		}
-		if (s == end)
-			return s;
-		unsigned char c = (unsigned char)*s;
-		if (c == '"' || c == '\\' || c < 0x20)
+		s = json_skip_plain(s, end);
+		if (s == end || (unsigned char)*s < 0x80)
 			return s;
 		size_t n = utf8_len(s, end);
 		if (!n)

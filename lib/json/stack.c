@@ -46,9 +46,8 @@ static inline void add(struct json_stack *s, struct json value)
 	s->v[s->len++] = value;
 }
 
-int json_stack_push(struct json_stack *s, struct json value, struct error *err)
+int json_stack_push_slow(struct json_stack *s, struct json value, struct error *err)
 {
-	assert(!json_stack_in_object(s) || json_stack_after_key(s));
 	if (s->values >= s->limits.values_max)
 		return error_set(err, ERR_TOO_LARGE, "more than %u values", s->limits.values_max);
 	s->values++;
@@ -117,23 +116,29 @@ static inline uint32_t filter_bit(struct str key)
 	return 1U << ((first + last * 5U + (uint32_t)key.len * 11U) & 31U);
 }
 
+/* Looks for `key` among the names before it in a small object. */
+__attribute__((noinline)) static void check_duplicate(struct json_stack *s, struct str key)
+{
+	uint32_t members = (s->len - s->top) / 2;
+	if (members >= JSON_LINEAR_MAX)
+		return; /* seen when the object is closed */
+	const struct json *k = &s->v[s->top];
+	for (uint32_t i = 0; i < members; i++) {
+		if (str_eq(json_str(&k[2 * (size_t)i]), key)) {
+			s->v[s->top - 1].cap = 1;
+			report(s, key);
+			return;
+		}
+	}
+}
+
 void json_stack_key(struct json_stack *s, struct str key)
 {
 	assert(json_stack_in_object(s) && !json_stack_after_key(s) && key.len <= UINT32_MAX);
-	struct json *open = &s->v[s->top - 1];
-	uint32_t members = (s->len - s->top) / 2;
 	uint32_t bit = filter_bit(key);
-	if ((open->len & bit) && members < JSON_LINEAR_MAX) {
-		const struct json *k = &s->v[s->top];
-		for (uint32_t i = 0; i < members; i++) {
-			if (str_eq(str_n(k[2 * (size_t)i].s, k[2 * (size_t)i].len), key)) {
-				open->cap = 1;
-				report(s, key);
-				break;
-			}
-		}
-	}
-	open->len |= bit;
+	if (s->v[s->top - 1].len & bit)
+		check_duplicate(s, key);
+	s->v[s->top - 1].len |= bit;
 	add(s, (struct json){ .type = JSON_STRING, .len = (uint32_t)key.len, .s = key.p });
 }
 

@@ -22,6 +22,8 @@
 
 #include "json/json.h"
 
+#include <assert.h>
+
 struct json_stack {
 	struct arena *arena;
 	struct json_limits limits;
@@ -37,16 +39,6 @@ struct json_stack {
 void json_stack_init(struct json_stack *s, struct arena *a, const struct json_limits *limits);
 void json_stack_fini(struct json_stack *s);
 
-/* ERR_TOO_LARGE over values_max (open: or depth_max). */
-ATTR_MUSTCHECK int json_stack_push(struct json_stack *s, struct json value, struct error *err);
-ATTR_MUSTCHECK int json_stack_open(struct json_stack *s, enum json_type type, struct error *err);
-
-/* The name of the next member (borrowed); reports duplicates. */
-void json_stack_key(struct json_stack *s, struct str key);
-
-/* Closes the innermost container (one must be open); its value takes its place. */
-void json_stack_close(struct json_stack *s);
-
 /* The innermost open container is an object / waits for the value of a key. */
 static inline bool json_stack_in_object(const struct json_stack *s)
 {
@@ -57,6 +49,29 @@ static inline bool json_stack_after_key(const struct json_stack *s)
 {
 	return json_stack_in_object(s) && (s->len - s->top) % 2 == 1;
 }
+
+/* json_stack_push() when room or limit is reached. */
+ATTR_MUSTCHECK int json_stack_push_slow(struct json_stack *s, struct json value, struct error *err);
+
+/* ERR_TOO_LARGE over values_max (open: or depth_max). */
+ATTR_MUSTCHECK static inline int json_stack_push(struct json_stack *s, struct json value,
+						 struct error *err)
+{
+	assert(!json_stack_in_object(s) || json_stack_after_key(s));
+	if (s->len == s->cap || s->values >= s->limits.values_max)
+		return json_stack_push_slow(s, value, err);
+	s->values++;
+	s->v[s->len++] = value;
+	return 0;
+}
+
+ATTR_MUSTCHECK int json_stack_open(struct json_stack *s, enum json_type type, struct error *err);
+
+/* The name of the next member (borrowed); reports duplicates. */
+void json_stack_key(struct json_stack *s, struct str key);
+
+/* Closes the innermost container (one must be open); its value takes its place. */
+void json_stack_close(struct json_stack *s);
 
 /*
  * Writes the path of the place where the next value goes ("spec.containers[0].name"

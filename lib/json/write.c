@@ -1,5 +1,6 @@
 #include "base/utf8.h"
 #include "json/json.h"
+#include "json/scan.h"
 
 /* The letter behind the backslash for each control character; 'u' = \u00XX. */
 static const char control_escapes[] = "uuuuuuuubtnufruuuuuuuuuuuuuuuuuu";
@@ -12,25 +13,13 @@ static inline char escape_of(unsigned char c)
 	return c == '"' || c == '\\' ? (char)c : 0;
 }
 
-#define ONES  0x0101010101010101ULL
-#define HIGHS 0x8080808080808080ULL
-
-/* Skips bytes that stand for themselves, eight at a time. */
-static const char *plain(const char *s, const char *end)
+/* buf_addc() without a call while there is room */
+static inline void put(struct buf *out, char c)
 {
-	while (end - s >= 8) {
-		uint64_t w = 0;
-		memcpy(&w, s, 8);
-		uint64_t quote = (w ^ (ONES * '"')) - ONES;
-		uint64_t slash = (w ^ (ONES * '\\')) - ONES;
-		uint64_t mark = (w | (w - ONES * 0x20) | quote | slash) & HIGHS;
-		if (mark)
-			return s + __builtin_ctzll(mark) / 8;
-		s += 8;
-	}
-	while (s < end && (unsigned char)*s < 0x80 && !escape_of((unsigned char)*s))
-		s++;
-	return s;
+	if (out->len + 1 < out->cap)
+		out->p[out->len++] = c;
+	else
+		buf_addc(out, c);
 }
 
 static void write_special(struct buf *out, unsigned char c)
@@ -44,23 +33,17 @@ static void write_special(struct buf *out, unsigned char c)
 	buf_addc(out, e);
 }
 
-void json_write_str(struct buf *out, struct str s)
+/* The rest of a string from its first byte `c` that is not plain ASCII. */
+static void write_rest(struct buf *out, const char *c, const char *end)
 {
-	buf_reserve(out, s.len + 2);
-	buf_addc(out, '"');
-	const char *end = s.p + s.len;
-	for (const char *c = s.p; c < end;) {
+	while (c < end) {
 		const char *run = c;
-		c = plain(c, end);
+		c = json_skip_plain(c, end);
 		buf_add(out, run, (size_t)(c - run));
 		if (c == end)
 			break;
 		if ((unsigned char)*c < 0x80) {
-			if (escape_of((unsigned char)*c))
-				write_special(out, (unsigned char)*c);
-			else
-				buf_addc(out, *c);
-			c++;
+			write_special(out, (unsigned char)*c++);
 			continue;
 		}
 		size_t n = utf8_len(c, end);
@@ -70,7 +53,22 @@ void json_write_str(struct buf *out, struct str s)
 			buf_adds(out, "\xEF\xBF\xBD"); /* U+FFFD: what we write is always JSON */
 		c += n ? n : 1;
 	}
-	buf_addc(out, '"');
+}
+
+void json_write_str(struct buf *out, struct str s)
+{
+	buf_reserve(out, s.len + 3); /* quotes, and a comma or colon behind */
+	char *to = out->p + out->len;
+	const char *end = s.p + s.len;
+	const char *stop = s.len ? json_skip_plain(s.p, end) : end;
+	size_t n = s.len ? (size_t)(stop - s.p) : 0;
+	*to++ = '"';
+	if (n)
+		memcpy(to, s.p, n);
+	out->len += n + 1;
+	if (stop != end)
+		write_rest(out, stop, end);
+	put(out, '"');
 }
 
 /* indent < 0: compact */
@@ -85,7 +83,7 @@ static void new_line(const struct writer *w, int depth)
 		return;
 	size_t n = (size_t)w->indent * (size_t)depth;
 	buf_reserve(w->out, n + 1);
-	buf_addc(w->out, '\n');
+	put(w->out, '\n');
 	memset(w->out->p + w->out->len, ' ', n);
 	w->out->len += n;
 }
@@ -94,34 +92,34 @@ static void write_value(const struct writer *w, const struct json *j, int depth)
 
 static void write_array(const struct writer *w, const struct json *j, int depth)
 {
-	buf_addc(w->out, '[');
+	put(w->out, '[');
 	for (uint32_t i = 0; i < j->len; i++) {
 		if (i)
-			buf_addc(w->out, ',');
+			put(w->out, ',');
 		new_line(w, depth + 1);
 		write_value(w, &j->items[i], depth + 1);
 	}
 	if (j->len)
 		new_line(w, depth);
-	buf_addc(w->out, ']');
+	put(w->out, ']');
 }
 
 static void write_object(const struct writer *w, const struct json *j, int depth)
 {
-	buf_addc(w->out, '{');
+	put(w->out, '{');
 	for (uint32_t i = 0; i < j->len; i++) {
 		if (i)
-			buf_addc(w->out, ',');
+			put(w->out, ',');
 		new_line(w, depth + 1);
 		json_write_str(w->out, json_str(&j->members[i].key));
-		buf_addc(w->out, ':');
+		put(w->out, ':');
 		if (w->indent >= 0)
-			buf_addc(w->out, ' ');
+			put(w->out, ' ');
 		write_value(w, &j->members[i].value, depth + 1);
 	}
 	if (j->len)
 		new_line(w, depth);
-	buf_addc(w->out, '}');
+	put(w->out, '}');
 }
 
 static void write_value(const struct writer *w, const struct json *j, int depth)

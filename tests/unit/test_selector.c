@@ -168,6 +168,7 @@ Test(label_selector, objects_become_selectors)
 		cr_expect_str_eq(written(&a, &s), rows[i].text);
 		cr_expect(!s.nothing);
 	}
+#define EXPRESSION(inside) "{\"matchExpressions\":[{" inside "}]}"
 	static const char *const bad[] = {
 		"[]",
 		"{\"matchLabels\":{\"a\":1}}",
@@ -175,14 +176,13 @@ Test(label_selector, objects_become_selectors)
 		"{\"matchLabels\":{\"-\":\"\"}}",
 		"{\"matchLabels\":{\"a\":\"-\"}}",
 		"{\"matchExpressions\":{}}",
-		"{\"matchExpressions\":[{}]}",
-		"{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Gt\",\"values\":[\"1\"]}]}",
-		"{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}",
-		"{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\",\"values\":[1]}]}",
-		"{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\",\"values\":\"x\"}]}",
-		"{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Exists\",\"values\":[\"x\"]}]"
-		"}",
-		"{\"matchExpressions\":[{\"operator\":\"Exists\"}]}",
+		EXPRESSION(""),
+		EXPRESSION("\"key\":\"a\",\"operator\":\"Gt\",\"values\":[\"1\"]"),
+		EXPRESSION("\"key\":\"a\",\"operator\":\"In\""),
+		EXPRESSION("\"key\":\"a\",\"operator\":\"In\",\"values\":[1]"),
+		EXPRESSION("\"key\":\"a\",\"operator\":\"In\",\"values\":\"x\""),
+		EXPRESSION("\"key\":\"a\",\"operator\":\"Exists\",\"values\":[\"x\"]"),
+		EXPRESSION("\"operator\":\"Exists\""),
 	};
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		struct json j = parsed(&a, bad[i]);

@@ -303,6 +303,10 @@ Test(yaml, is_written_as_kubectl_writes_it)
 		  "\"a\\nb\":1}",
 		  "\"1\": 1\nB: 1\n? |-\n  a\n  b\n: 1\na-b: 1\na.b: 1\na2: 1\na10: 1\nb: "
 		  "1\n\"n\": \"n\"\n" },
+		{ "{\"a\\nb\":[{\"c\":1,\"d\":2}],\"\\r\":{\"x\":{}}}",
+		  "? \"\\r\"\n: x: {}\n? |-\n  a\n  b\n: - c: 1\n    d: 2\n" },
+		{ "[5.0,1e20,60799925861347176.0,4.5e13,45000000000000.5]",
+		  "- 5\n- 1e+20\n- 60799925861347176\n- 45000000000000\n- 4.50000000000005e+13\n" },
 		{ "{\"m\":\"word word word word word word word word word word word word word word "
 		  "word word word word\"}",
 		  "m: word word word word word word word word word word word word word word word "
