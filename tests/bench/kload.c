@@ -515,8 +515,10 @@ static void parse(struct conn *c, const char *p, size_t n)
 					response_done(c);
 			}
 			break;
-		default:
-			break;
+		case P_BODY:
+		case P_CHUNK:
+		case P_UNTIL_CLOSE:
+			break; /* taken above */
 		}
 	}
 }
