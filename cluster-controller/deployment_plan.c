@@ -61,11 +61,15 @@ static int64_t old_want(const struct work *w)
 	return n;
 }
 
+/*
+ * What will still be available once every set is as small as asked: a status may lag behind
+ * the size that was written, and pods beyond it are as good as gone.
+ */
 static int64_t total_available(const struct work *w)
 {
 	int64_t n = 0;
 	for (size_t i = 0; i < w->in->sets_len; i++)
-		n += w->in->sets[i].available;
+		n += min64(w->in->sets[i].available, w->want[i]);
 	return n;
 }
 
@@ -101,13 +105,25 @@ static void find_current(struct work *w)
 
 /* ---- the two strategies ---- */
 
+/* Pods that may be there: what is asked for, or what still is of a set that was asked to shrink. */
+static int64_t total_present(const struct work *w)
+{
+	int64_t n = 0;
+	for (size_t i = 0; i < w->in->sets_len; i++)
+		n += max64(w->want[i], w->in->sets[i].replicas);
+	return n;
+}
+
 /* How many pods the current set may have now without exceeding the surge. */
 static int64_t surge_to(const struct work *w, int64_t have)
 {
 	const struct deploy_input *in = w->in;
 	if (have > in->replicas)
 		return in->replicas;
-	int64_t room = in->replicas + in->max_surge - total_want(w);
+	for (size_t i = 0; i < w->old_len; i++)
+		if (!in->sets[w->by_age[i]].observed)
+			return have; /* it may still be making pods of its former size */
+	int64_t room = in->replicas + in->max_surge - total_present(w);
 	return room <= 0 ? have : have + min64(room, in->replicas - have);
 }
 
@@ -147,9 +163,9 @@ static void shrink_old(struct work *w)
 	int64_t budget = total_want(w) - min_available - new_unavailable;
 	if (budget <= 0)
 		return;
-	(void)drop_unhealthy(w, budget);
+	budget -= drop_unhealthy(w, budget);
 
-	int64_t spare = total_available(w) - min_available;
+	int64_t spare = min64(total_available(w) - min_available, budget);
 	for (size_t i = 0; i < w->old_len && spare > 0; i++) {
 		int64_t *want = &w->want[w->by_age[i]];
 		int64_t n = min64(spare, *want);
