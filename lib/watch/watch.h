@@ -53,7 +53,8 @@ int64_t watch_obj_create_rev(const struct watch_obj *o);
 struct bytes *watch_obj_bytes(struct watch_obj *o);
 
 size_t watch_obj_labels(const struct watch_obj *o); /* number of labels */
-size_t watch_obj_fields(const struct watch_obj *o); /* of selectable field values, in the order of the kind */
+size_t watch_obj_fields(
+	const struct watch_obj *o); /* of selectable field values, in the order of the kind */
 size_t watch_obj_owners(const struct watch_obj *o); /* of owner references (their uids) */
 
 /* The value of label `key`; false when the object has none. */
@@ -95,7 +96,7 @@ struct watch_event {
 	_Atomic uint32_t refs;
 	enum watch_type type;
 	int64_t rev;
-	struct watch_obj *obj;  /* DELETED: last state, with resourceVersion = rev of the deletion */
+	struct watch_obj *obj; /* DELETED: last state, with resourceVersion = rev of the deletion */
 	/*
 	 * The state before; NULL for ADDED, and for the first event of a key in the
 	 * history that was read at start, where nobody knows it any more: a filter then
@@ -122,7 +123,7 @@ struct watch_config {
 	watch_index_fn index;
 	void *index_arg;
 	size_t window_events; /* kept for watchers, and up to a sixteenth more; default (0) 100,000 */
-	size_t window_bytes;  /* … and at most so many bytes of values; default (0) 64 MiB */
+	size_t window_bytes; /* … and at most so many bytes of values; default (0) 64 MiB */
 	/* Called on the store's thread after each batch is visible (a few ns: post and return). */
 	void (*on_batch)(void *arg, struct watch_event *const *ev, size_t n, int64_t rev);
 	void *on_batch_arg;
@@ -135,7 +136,8 @@ struct watch_cache *watch_cache_new(const struct watch_config *cfg);
 struct watch_cache *watch_cache_free(struct watch_cache *c);
 
 /* The store's handlers (store/store.h), to be wired by whoever opens the store. */
-void watch_cache_load(void *c, struct str key, int64_t rev, int64_t create_rev, struct bytes *value);
+void watch_cache_load(void *c, struct str key, int64_t rev, int64_t create_rev,
+		      struct bytes *value);
 void watch_cache_history(void *c, const struct store_event *ev);
 void watch_cache_events(void *c, const struct store_event *ev, size_t n, int64_t rev);
 void watch_cache_compacted(void *c, int64_t rev);
