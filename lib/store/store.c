@@ -299,6 +299,7 @@ static struct store *new_store(const struct store_config *cfg, const struct stor
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->delivering, NULL);
+	s->compacted = -1; /* what the database says first is news */
 	s->marks = mem_new(struct store_marks, 1);
 	s->marks->seed = clock_random_u64();
 	s->items = mem_new(struct store_item *, cfg->batch_writes_max);

@@ -25,6 +25,7 @@ static int memory_open(struct store *s, struct error *err)
 	map_init(&m->keys, clock_random_u64());
 	map_init(&m->fences, clock_random_u64());
 	s->backend = m;
+	store_compacted(s, 0);
 	return 0;
 }
 

@@ -446,7 +446,7 @@ static void compact_if_due(struct store *s)
 	int64_t target = store_history_target(&s->history, &l, now, store_rev(s));
 	int64_t from = s->compacted;
 	pthread_mutex_unlock(&s->delivering);
-	if (target <= from)
+	if (target <= from || target == 0)
 		return;
 	/* A failure is tried again at the next turn; writes will say what is wrong. */
 	struct error err = { 0 };
