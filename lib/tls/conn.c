@@ -98,7 +98,8 @@ struct tls_conn *tls_connect(struct tls_context *t, int fd, const char *name)
 			mem_abort();
 	} else {
 		SSL_set_hostflags(c->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		if (SSL_set1_host(c->ssl, name) != 1 || SSL_set_tlsext_host_name(c->ssl, name) != 1)
+		if (SSL_set1_host(c->ssl, name) != 1 ||
+		    SSL_set_tlsext_host_name(c->ssl, c->name) != 1)
 			mem_abort();
 	}
 	SSL_set_connect_state(c->ssl);
