@@ -64,7 +64,7 @@ int managers_read(struct arena *a, const struct json *entries, bool strict, stru
 		int rc = read_entry(&entries->items[i], &m, err);
 		if (rc == 0 && strict) {
 			rc = fset_parse(a, m.fields, &m.set, err);
-			m.read = true;
+			m.read = m.changed = true; /* written anew, in its normal form */
 		}
 		if (rc < 0)
 			return rc;

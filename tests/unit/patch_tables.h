@@ -193,8 +193,8 @@ static inline void smd_map(struct smd *x, const struct json *map, struct schema 
 	s->additional = element ? smd_ref(x, element) : NULL;
 	for (size_t i = 0; i < json_len(fields); i++) {
 		const struct json *f = json_at(fields, i);
-		struct schema_property p = { json_str(json_getc(f, "name")),
-					     smd_ref(x, json_getc(f, "type")) };
+		struct schema_property p = { .name = json_str(json_getc(f, "name")),
+					     .schema = smd_ref(x, json_getc(f, "type")) };
 		const struct json *value = json_getc(f, "default");
 		if (value) {
 			struct schema *own = arena_new(x->a, struct schema, 1);

@@ -113,8 +113,8 @@ static void oas_props(struct oas *x, const struct json *props, struct schema *s)
 	s->props = p;
 	s->props_len = json_len(props);
 	for (size_t i = 0; i < s->props_len; i++) {
-		struct schema_property one = { member_name(&props->members[i]),
-					       oas_node(x, &props->members[i].value) };
+		struct schema_property one = { .name = member_name(&props->members[i]),
+					       .schema = oas_node(x, &props->members[i].value) };
 		size_t at = i;
 		for (; at > 0 && str_cmp(p[at - 1].name, one.name) > 0; at--)
 			p[at] = p[at - 1];
