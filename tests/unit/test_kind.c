@@ -101,6 +101,8 @@ static size_t check_lists(const struct schema *s, const char *where, int depth)
 				  "%s: no member %.*s", where, STR_ARG(s->list_keys[i]));
 		n++;
 	}
+	for (size_t i = 0; s->type == SCHEMA_STRING && i < json_len(s->enums); i++)
+		cr_expect(json_is(json_at(s->enums, i), JSON_STRING), "%s: enum", where);
 	if (s->patch_merge_key.len)
 		cr_expect(s->items && schema_property(s->items, s->patch_merge_key), "%s", where);
 	for (size_t i = 0; i < s->props_len; i++) {
