@@ -312,8 +312,8 @@ int json_parse(struct arena *a, struct str text, const struct json_limits *limit
 {
 	struct parser p;
 	json_stack_init(&p.stack, a, limits);
-	p.start = p.cur = text.p;
-	p.end = text.p + text.len;
+	p.start = p.cur = text.p ? text.p : "";
+	p.end = p.start + text.len;
 	p.err = err;
 	if (text.len > p.stack.limits.bytes_max || text.len > UINT32_MAX)
 		return error_set(err, ERR_TOO_LARGE, "document of %zu bytes, the limit is %zu",
