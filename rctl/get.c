@@ -234,7 +234,43 @@ static void add_cluster_rows(struct rctl *r, struct table *t, const struct json 
 	}
 }
 
-/* The discovery of one cluster is taken for all: they run the same release. */
+/* A run of its own against one cluster, through the global API; with an arena of its own. */
+static void enter_cluster(struct rctl *r, struct str name, struct rctl *at)
+{
+	*at = *r;
+	at->arena = (struct arena){ 0 };
+	at->discovery = NULL;
+	struct client_config cfg = r->cfg;
+	cfg.server = arena_printf(&at->arena, "%s/clusters/%.*s", r->cfg.server, STR_ARG(name));
+	at->client = client_new(r->fetch, r->loop, &cfg,
+				&(struct client_options){ .user_agent = "rctl/" RCTL_VERSION });
+}
+
+static void leave_cluster(struct rctl *at)
+{
+	(void)client_discovery_free(at->discovery);
+	(void)client_free(at->client);
+	arena_fini(&at->arena);
+}
+
+/* The table of the type (and name) asked for, as this cluster has it. */
+static int get_in_cluster(struct rctl *at, const char *type, struct json *ret, struct error *err)
+{
+	struct target target = { .name = at->opt.args_len > 1 ? str_of(at->opt.args[1]) : STR("") };
+	int rc = rctl_resource(at, str_of(type), &target.resource, err);
+	if (rc)
+		return rc;
+	struct reply reply = { 0 };
+	rc = rctl_get(at, with_query(at, rctl_target_path(at, &target), "includeObject=Metadata"),
+		      ACCEPT_TABLE, &reply);
+	if (rc)
+		*err = reply.err;
+	else
+		rc = parse(at, &reply.body, ret, err);
+	reply_fini(&reply);
+	return rc;
+}
+
 static int get_fleet(struct rctl *r)
 {
 	struct error err = { 0 };
@@ -254,40 +290,18 @@ static int get_fleet(struct rctl *r)
 	for (size_t i = 0; i < json_len(items); i++) {
 		struct str name = json_str(json_dig(json_at(items, i), "metadata", "name", NULL));
 		struct str region = json_str(json_dig(json_at(items, i), "spec", "region", NULL));
-		/* the resource as this cluster knows it */
-		struct rctl at = *r;
-		struct client_config cfg = r->cfg;
-		cfg.server =
-			arena_printf(&r->arena, "%s/clusters/%.*s", r->cfg.server, STR_ARG(name));
-		at.client =
-			client_new(r->fetch, r->loop, &cfg,
-				   &(struct client_options){ .user_agent = "rctl/" RCTL_VERSION });
-		at.discovery = NULL;
-		struct target target = { .name = r->opt.args_len > 1 ? str_of(r->opt.args[1])
-								     : STR("") };
-		struct reply reply = { 0 };
-		int rc = rctl_resource(&at, str_of(type), &target.resource, &err);
-		if (rc == 0) {
-			rc = rctl_get(&at,
-				      with_query(&at, rctl_target_path(&at, &target),
-						 "includeObject=Metadata"),
-				      ACCEPT_TABLE, &reply);
-			err = reply.err;
-		}
+		struct rctl at;
+		enter_cluster(r, name, &at);
 		struct json doc;
-		if (rc == 0)
-			rc = parse(&at, &reply.body, &doc, &err);
-		r->arena = at.arena;
+		int rc = get_in_cluster(&at, type, &doc, &err);
 		if (rc == 0) {
 			rows += json_len(json_getc(&doc, "rows"));
-			add_cluster_rows(r, t, &doc, name, region);
-		} else if (rc != ERR_NOT_FOUND || !target.name.len) {
+			add_cluster_rows(&at, t, &doc, name, region);
+		} else if (rc != ERR_NOT_FOUND || r->opt.args_len < 2) {
 			(void)error_wrap(&err, "cluster %.*s", STR_ARG(name));
 			status = rctl_fail(&err);
 		}
-		reply_fini(&reply);
-		(void)client_discovery_free(at.discovery);
-		(void)client_free(at.client);
+		leave_cluster(&at);
 	}
 	if (rows)
 		table_print(t, !r->opt.no_headers);
