@@ -7,6 +7,7 @@ enum {
 	TOKENS_MAX = 100,          /* as deep as documents may be */
 	COPY_BYTES_MAX = 3 << 20,  /* what "copy" operations may add in all */
 	MOVE_BYTES_MAX = 64 << 20, /* what "move" operations may look at in all */
+	STEPS_MAX = 200 << 20,     /* members and elements that may be passed in all */
 };
 
 struct pointer {
@@ -19,7 +20,7 @@ struct run {
 	struct arena *a;
 	struct json doc; /* ours alone: changed in place */
 	const char *op;  /* of the operation at hand, for messages */
-	size_t copied, moved;
+	size_t copied, moved, steps;
 	struct error *err;
 };
 
@@ -106,8 +107,11 @@ static struct json *child(struct json *at, struct str token)
 static struct json *walk(struct run *r, const struct pointer *p, size_t len)
 {
 	struct json *at = &r->doc;
-	for (size_t i = 0; at && i < len; i++)
+	for (size_t i = 0; at && i < len; i++) {
+		r->steps += json_len(at);
 		at = child(at, p->token[i]);
+	}
+	r->steps += json_len(at);
 	return at;
 }
 
@@ -315,6 +319,10 @@ int patch_json(struct arena *a, const struct json *doc, const struct json *ops, 
 	struct run r = { .a = a, .doc = json_clone(a, doc), .err = err };
 	for (uint32_t i = 0; i < ops->len; i++) {
 		int rc = one_operation(&r, &ops->items[i]);
+		if (rc == 0 && r.steps > STEPS_MAX)
+			rc = error_set(
+				err, ERR_TOO_LARGE,
+				"the JSON patch is too much work for a document of this size");
 		if (rc < 0)
 			return rc;
 	}

@@ -77,10 +77,12 @@ struct json last_applied_sync(struct arena *a, const struct json *obj, const str
 		bare = own_annotations(a, config, &annotations);
 		(void)json_removec(annotations, ANNOTATION);
 	}
+	/* kubectl sorts names, others do not: the text stays as long as it says the same. */
+	struct json said = { 0 };
+	if (json_parse(a, old, NULL, &said, NULL) == 0 && json_equal(&said, &bare))
+		return *obj;
 	struct str text = json_text(a, &bare);
 	struct str line = arena_strf(a, "%.*s\n", STR_ARG(text));
-	if (str_eq(line, old))
-		return *obj;
 	struct json *annotations = NULL;
 	struct json ret = own_annotations(a, obj, &annotations);
 	json_setc(a, annotations, ANNOTATION, json_of_str(line));

@@ -113,6 +113,19 @@ Test(patch, json_patch_is_limited_in_operations_copies_and_depth)
 		json_push(&a, &ops, op);
 	cr_expect_eq(patch_json(&a, &doc, &ops, &got, NULL), ERR_TOO_LARGE);
 
+	/* many operations, each past many members */
+	struct json_member *m = arena_new(&a, struct json_member, 60000);
+	for (int i = 0; i < 60000; i++)
+		m[i].key = json_of_str(arena_strf(&a, "k%d", i));
+	struct json wide = json_of_members(m, 60000);
+	ops = json_array();
+	op = q(&a, "{'op':'test','path':'/k59999','value':null}");
+	for (int i = 0; i < 4000; i++)
+		json_push(&a, &ops, op);
+	cr_expect_eq(patch_json(&a, &wide, &ops, &got, NULL), ERR_TOO_LARGE);
+	ops.len = 100;
+	cr_expect_eq(patch_json(&a, &wide, &ops, &got, NULL), 0);
+
 	struct buf path = { 0 };
 	ops = json_array();
 	for (int i = 0; i < 120; i++) {
@@ -567,6 +580,12 @@ Test(patch, kubectl_moves_from_client_side_apply_without_force)
 	cr_expect(str_is(last, "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":"
 			       "{\"name\":\"web\"},\"spec\":{\"replicas\":3}}\n"),
 		  "%.*s", STR_ARG(last));
+	/* the same in another order leaves the text alone */
+	cr_expect_eq(apply_as(w, "kubectl", false, T2,
+			      "{'kind':'Deployment','apiVersion':'apps/v1','spec':{'replicas':3},"
+			      "'metadata':{'name':'web'}}"),
+		     0);
+	cr_expect(str_eq(last, json_str(json_dig(&w->obj, "metadata", "annotations", LAST, NULL))));
 	/* what was not applied on the client's side is a conflict as ever */
 	cr_expect_eq(apply_as(w, "kubectl", false, T2,
 			      "{'apiVersion':'apps/v1','metadata':{'name':'web'},"
