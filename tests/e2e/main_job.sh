@@ -40,7 +40,8 @@ for context in r1c1 r2c1; do
         curl -fsS "http://127.0.0.1:$port/healthz" >/dev/null || fail "$pod is not healthy"
     done
 done
-check "spread over zones" bash -c 'true
+most_on_one_node() { kubectl --context r1c1 get pods -n web -o jsonpath='{range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort | uniq -c | sort -n | awk 'END {print $1}'; }
+check "spread over zones" test "$(most_on_one_node)" -le 2
 
 step "rctl"
 check "get -o wide" rctl get deployment web -n web -o wide
