@@ -118,7 +118,7 @@ static int bind_one(sqlite3_stmt *st, int i, const struct sql_value *v)
 	case SQL_ARRAY:
 		break;
 	}
-	assert(!"arrays are PostgreSQL's");
+	assert(v->type != SQL_ARRAY); /* PostgreSQL only */
 	return SQLITE_MISUSE;
 }
 
