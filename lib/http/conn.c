@@ -128,7 +128,7 @@ static void arm(struct conn *c)
 	if (c->io.fd < 0)
 		return;
 	/* errors and hang-ups are always reported; a peer that only stopped sending must not wake us for ever */
-	uint32_t events = c->eof ? (uint32_t)EPOLLERR : (uint32_t)EPOLLRDHUP;
+	uint32_t events = c->eof || c->hung_up ? (uint32_t)EPOLLERR : (uint32_t)EPOLLRDHUP;
 	if (wants_input(c) || c->proto == PROTO_LINGER)
 		events = EPOLLIN;
 	if (c->out.len || c->want_write)
@@ -242,25 +242,37 @@ static bool handshake(struct conn *c)
 	return !c->dead;
 }
 
+/*
+ * A client that half-closed still gets the answers it waits for.  One that watches a stream has gone: nothing
+ * would tell us later.
+ */
+static bool may_wait(const struct conn *c)
+{
+	if (c->proto != PROTO_H1 || c->requests_len == 0)
+		return false;
+	const struct request *r = list_entry(c->requests.next, struct request, link);
+	return r->body_done && !(r->begun && !r->ended);
+}
+
 static void input_ended(struct conn *c)
 {
 	c->eof = true;
-	struct request *r =
-		c->requests_len ? list_entry(c->requests.next, struct request, link) : NULL;
-	/*
-	 * A client that half-closed still gets the answer it waits for.  One that watches a
-	 * stream has gone: nothing would tell us later.
-	 */
-	if (c->proto == PROTO_H1 && r && r->body_done && !(r->begun && !r->ended)) {
-		c->keep = false;
+	if (may_wait(c))
 		arm(c);
-		return;
-	}
-	if (c->proto == PROTO_H1 && c->closing) {
+	else if (c->proto == PROTO_H1 && c->closing)
 		conn_mark(c);
-		return;
-	}
-	conn_kill(c);
+	else
+		conn_kill(c);
+}
+
+/* The peer sends no more, while we are not reading what it sent before. */
+static void hung_up(struct conn *c)
+{
+	c->hung_up = true;
+	if (may_wait(c))
+		arm(c);
+	else
+		conn_kill(c);
 }
 
 static void conn_read(struct conn *c)
@@ -312,7 +324,7 @@ static void on_io(struct loop_io *io, uint32_t events)
 	else if (events & (EPOLLERR | EPOLLHUP))
 		conn_kill(c);
 	else if (events & EPOLLRDHUP)
-		input_ended(c);
+		hung_up(c);
 }
 
 /* ---- output ---- */

@@ -53,12 +53,15 @@ static bool scan_head(struct h1 *h, const unsigned char *p, size_t n)
 	return true;
 }
 
-/* A token (RFC 9110, 5.6.2); llhttp lets "Host : a" pass. */
+/* Letters, digits and !#$%&'*+-.^_`|~ make a token (RFC 9110, 5.6.2): one bit a byte. */
+static const uint32_t token_bits[8] = { 0x00000000, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff };
+
+/* llhttp lets "Host : a" pass. */
 static bool is_token(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.p[i];
-		if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+		if (!(token_bits[c / 32] >> c % 32 & 1))
 			return false;
 	}
 	return s.len > 0;
@@ -388,6 +391,8 @@ static void finish(struct conn *c, struct request *r)
 	}
 	conn_wait(c, WAIT_REQUEST);
 	feed_pending(c);
+	if (c->eof && !h1_busy(c))
+		c->closing = true; /* whatever is left can never be complete */
 }
 
 size_t h1_fill(struct conn *c, unsigned char *out, size_t cap)

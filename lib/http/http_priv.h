@@ -144,7 +144,8 @@ struct conn {
 	bool keep;           /* h1: another request may follow */
 	bool closing;        /* when all is written */
 	bool dead;           /* now */
-	bool eof;            /* the peer sends no more */
+	bool eof;            /* all that the peer sent has been read */
+	bool hung_up;        /* it sends no more; some may be unread */
 	bool discard;        /* what comes is thrown away */
 	bool want_write;     /* TLS cannot read before it has written */
 	bool ping_out, goaway_sent, drain_seen;

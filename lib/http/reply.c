@@ -99,7 +99,7 @@ void http_begin(struct http_request *pub, int status, const struct http_header *
 	if (r->answered || r->over)
 		return;
 	answer(r, status, headers, headers_len, NULL);
-	if (r->conn->eof)
+	if (r->conn->eof || r->conn->hung_up)
 		conn_kill(r->conn); /* nothing would ever tell that such a client has gone */
 	wake(r);
 }

@@ -20,6 +20,7 @@ struct request *request_new(struct conn *c, int32_t stream)
 	r->conn = c;
 	r->stream = stream;
 	r->pub.loop = &l->pub;
+	r->pub.start_ms = loop_now_ms(l->pub.loop); /* until its headers are complete */
 	r->pub.version = c->h2 ? 2 : 1;
 	r->pub.tls = c->tls != NULL;
 	r->pub.peer = c->tls ? tls_peer(c->tls) : NULL;

@@ -59,6 +59,12 @@ static void check_request(struct conn *c, struct request *r, uint64_t now)
 	const struct http_limits *lim = conn_limits(c);
 	if (r->over)
 		return;
+	/* in the middle of a header block nothing else can be said on the connection */
+	if (c->h2 && !r->headers_done && now - r->pub.start_ms > lim->header_timeout_ms) {
+		server_cut(c->l, CUT_TIMEOUT);
+		conn_kill(c);
+		return;
+	}
 	if (r->headers_done && !r->body_done && now - r->pub.start_ms > lim->body_timeout_ms) {
 		if (!r->answered)
 			request_refuse(r, 408, "the body did not come in time\n");

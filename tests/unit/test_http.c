@@ -696,6 +696,18 @@ Test(streams, a_client_that_leaves_is_noticed)
 	cr_assert_eq(client_answer(&c, &head, &body, false), 200);
 	cr_assert_eq(client_read(&c), 0);
 	client_close(&c);
+	/* all its answers, and nothing for what is incomplete */
+	client_open(&c, s, NULL, "");
+	for (int i = 0; i < 2000; i++)
+		client_say(&c, i % 500 ? "GET /hello HTTP/1.1\r\nHost: "
+					 "a.rather.long.name.example.org\r\n\r\n"
+				       : asks[1]);
+	client_say(&c, "GET /hello HTTP/1.1\r\nHo");
+	(void)shutdown(c.fd, SHUT_WR);
+	for (int i = 0; i < 2000; i++)
+		cr_assert_eq(client_answer(&c, &head, &body, false), 200, "%d", i);
+	cr_assert_eq(client_read(&c), 0);
+	client_close(&c);
 	site_free(s);
 	buf_fini(&head);
 	buf_fini(&body);
