@@ -59,7 +59,7 @@ void json_write_str(struct buf *out, struct str s)
 {
 	buf_reserve(out, s.len + 3); /* quotes, and a comma or colon behind */
 	char *to = out->p + out->len;
-	const char *end = s.p + s.len;
+	const char *end = s.p ? s.p + s.len : NULL;
 	const char *stop = s.len ? json_skip_plain(s.p, end) : end;
 	size_t n = s.len ? (size_t)(stop - s.p) : 0;
 	*to++ = '"';
