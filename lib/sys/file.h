@@ -17,19 +17,25 @@
 #include <sys/types.h>
 
 /* Appends the whole file; ERR_NOT_FOUND, ERR_TOO_LARGE (more than bytes_max), ERR_INTERNAL. */
-ATTR_MUSTCHECK int file_read(const char *path, size_t bytes_max, struct buf *out, struct error *err);
+ATTR_MUSTCHECK int file_read(const char *path, size_t bytes_max, struct buf *out,
+			     struct error *err);
 ATTR_MUSTCHECK int file_read_fd(int fd, size_t bytes_max, struct buf *out, struct error *err);
 
 /*
  * Replaces the file as a whole: temporary file beside it, fsync, rename, fsync
  * of the folder.  A crash leaves the old or the new content, never a mixture.
  */
-ATTR_MUSTCHECK int file_write_atomic(const char *path, struct str content, mode_t mode, struct error *err);
+ATTR_MUSTCHECK int file_write_atomic(const char *path, struct str content, mode_t mode,
+				     struct error *err);
 
 /* mkdir -p */
 ATTR_MUSTCHECK int file_mkdirs(const char *path, mode_t mode, struct error *err);
 
-/* rm -rf that stays on one file system and never follows links.  Absent is success. */
+/*
+ * rm -rf that stays on one file system and never follows links.  Absent is success.  The tree may be of any
+ * depth; when it fails half-way, folders may have been moved up into the top.  Nobody else may go on
+ * writing into it.
+ */
 ATTR_MUSTCHECK int file_remove_tree(const char *path, struct error *err);
 
 bool file_exists(const char *path);

@@ -48,7 +48,10 @@ struct loop_io {
 	struct loop *loop;
 };
 
-/* Arms io->fd for `events`; again with other events changes them.  The fd stays the caller's. */
+/*
+ * Arms io->fd for `events` (not 0; EPOLLERR alone waits for errors only); again with other events changes
+ * them.  The fd stays the caller's.  Aborts for a descriptor that cannot be polled.
+ */
 void loop_io_set(struct loop *l, struct loop_io *io, uint32_t events);
 void loop_io_del(struct loop_io *io); /* before close(); safe when not added */
 
@@ -65,7 +68,10 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms);
 void loop_timer_stop(struct loop_timer *t); /* safe when not armed */
 bool loop_timer_armed(const struct loop_timer *t);
 
-/* ---- tasks: run once at the end of the current turn, before the next wait ---- */
+/*
+ * ---- tasks: run once at the end of the current turn, before the next wait ----
+ * What a task defers in its turn runs at the end of the next one, which does not wait.
+ */
 
 struct loop_task {
 	struct list link;
@@ -84,21 +90,26 @@ void loop_task_cancel(struct loop_task *t);
  */
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* ---- signals: blocked in the process and delivered here; one loop a process does this ---- */
+/*
+ * ---- signals: blocked in the calling thread and delivered here; one loop a process does this ----
+ * Called before other threads are started, so that they inherit the block.
+ */
 
-ATTR_MUSTCHECK int loop_signal(struct loop *l, int signo, void (*fn)(void *arg, int signo), void *arg,
-			       struct error *err);
+ATTR_MUSTCHECK int loop_signal(struct loop *l, int signo, void (*fn)(void *arg, int signo),
+			       void *arg, struct error *err);
 
 /* ---- child processes (pidfd) ---- */
 
 struct loop_child {
 	struct loop_io io;
 	pid_t pid;
-	void (*fn)(struct loop_child *c, int wait_status); /* reaped; wait_status as waitpid */
+	/* Reaped, and no longer watched; wait_status as waitpid. */
+	void (*fn)(struct loop_child *c, int wait_status);
 };
 
 /* Watches a child of this process; reaps it. */
-ATTR_MUSTCHECK int loop_child_watch(struct loop *l, struct loop_child *c, pid_t pid, struct error *err);
+ATTR_MUSTCHECK int loop_child_watch(struct loop *l, struct loop_child *c, pid_t pid,
+				    struct error *err);
 void loop_child_unwatch(struct loop_child *c);
 
 #endif

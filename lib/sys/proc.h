@@ -12,12 +12,12 @@
 #include <sys/types.h>
 
 struct proc_spec {
-	const char *path;        /* absolute, or a name looked up in PATH */
-	char *const *argv;       /* ended by NULL */
-	char *const *envp;       /* ended by NULL; NULL = our own environment */
-	const char *cwd;         /* NULL = ours */
-	int fds[3];              /* stdin, stdout, stderr; -1 = /dev/null */
-	bool new_session;        /* setsid: the process outlives our terminal and our group */
+	const char *path;  /* absolute, or a name looked up in PATH */
+	char *const *argv; /* ended by NULL */
+	char *const *envp; /* ended by NULL; NULL = our own environment */
+	const char *cwd;   /* NULL = ours */
+	int fds[3];        /* stdin, stdout, stderr; -1 = /dev/null */
+	bool new_session;  /* setsid: the process outlives our terminal and our group */
 };
 
 /*
