@@ -79,17 +79,19 @@ void placement_level(int64_t *shares, size_t n, int64_t skew)
 			high = mid - 1;
 	}
 	/*
-	 * One floor higher would be too much, so what is left is less than the number of shares that would
-	 * rise with it: one each, and none crosses the band.
+	 * One floor higher would be too much: what is left lifts the lowest first, and only when all of
+	 * those are lifted the highest, so that the band is never wider than skew.
 	 */
 	int64_t left = sum - sum_clamped(shares, n, low, skew);
+	int64_t lowest = 0;
+	for (size_t i = 0; i < n; i++)
+		lowest += shares[i] <= low;
+	int64_t lift_low = left < lowest ? left : lowest;
+	int64_t lift_high = left - lift_low;
 	for (size_t i = 0; i < n; i++) {
-		int64_t now = clamp(shares[i], low, low + skew);
-		int64_t next = clamp(shares[i], low + 1, low + 1 + skew);
-		if (left > 0 && next > now) {
-			now++;
-			left--;
-		}
-		shares[i] = now;
+		if (shares[i] <= low)
+			shares[i] = low + (lift_low-- > 0);
+		else if (shares[i] > low + skew)
+			shares[i] = low + skew + (lift_high-- > 0);
 	}
 }

@@ -132,16 +132,19 @@ static void gather_regions(struct place_scene *s)
 		w->region = region_of(s, w->c->region);
 		s->regions[w->region].clusters++;
 		s->regions[w->region].held |= place_holds(w);
+		s->regions[w->region].good |= !w->avoid;
 	}
 }
 
-/* Regions that hold a share first, then by name; those beyond `max` have no clusters in question any more. */
+/* Regions that hold a share first, then those that nothing speaks against, then by name. */
 static int by_worth(const void *pa, const void *pb)
 {
 	const struct place_region *a = pa;
 	const struct place_region *b = pb;
 	if (a->held != b->held)
 		return a->held ? -1 : 1;
+	if (a->good != b->good)
+		return a->good ? -1 : 1;
 	return str_cmp(a->name, b->name);
 }
 
@@ -158,6 +161,8 @@ static bool region_allowed(const struct place_scene *s, struct str name, size_t 
 
 /* ---- choosing ---- */
 
+enum choice { CHOOSE_HELD, CHOOSE_GOOD, CHOOSE_ANY };
+
 struct pick {
 	struct place_scene *s;
 	size_t regions_max, left;
@@ -173,13 +178,14 @@ static bool is_better(const struct place_work *a, const struct place_work *b)
 	return false; /* the earlier name */
 }
 
-static struct place_work *best_of(const struct pick *p, size_t region, bool held_only)
+static struct place_work *best_of(const struct pick *p, size_t region, enum choice which)
 {
 	struct place_work *best = NULL;
 	for (size_t i = 0; i < p->s->len; i++) {
 		struct place_work *w = &p->s->w[i];
-		if (!in_question(p->s, w) || w->chosen || w->region != region ||
-		    (held_only && !place_holds(w)))
+		if (!in_question(p->s, w) || w->chosen || w->region != region)
+			continue;
+		if ((which == CHOOSE_HELD && !place_holds(w)) || (which == CHOOSE_GOOD && w->avoid))
 			continue;
 		if (!best || is_better(w, best))
 			best = w;
@@ -187,9 +193,9 @@ static struct place_work *best_of(const struct pick *p, size_t region, bool held
 	return best;
 }
 
-static bool take(struct pick *p, size_t region, bool held_only)
+static bool take(struct pick *p, size_t region, enum choice which)
 {
-	struct place_work *w = p->left ? best_of(p, region, held_only) : NULL;
+	struct place_work *w = p->left ? best_of(p, region, which) : NULL;
 	if (!w)
 		return false;
 	w->chosen = true;
@@ -199,17 +205,17 @@ static bool take(struct pick *p, size_t region, bool held_only)
 }
 
 /* One from each region in turn, beginning with the region that has the fewest, until none is left. */
-static void fill(struct pick *p, bool held_only)
+static void fill(struct pick *p, enum choice which)
 {
 	for (;;) {
 		bool took = false;
 		size_t least = SIZE_MAX;
 		for (size_t r = 0; r < p->regions_max; r++)
-			if (best_of(p, r, held_only) && p->s->regions[r].chosen < least)
+			if (best_of(p, r, which) && p->s->regions[r].chosen < least)
 				least = p->s->regions[r].chosen;
 		for (size_t r = 0; r < p->regions_max && least != SIZE_MAX; r++)
 			if (p->s->regions[r].chosen == least)
-				took |= take(p, r, held_only);
+				took |= take(p, r, which);
 		if (!took)
 			return;
 	}
@@ -261,11 +267,11 @@ enum place_verdict place_choose(struct place_scene *s, struct str *why)
 	if ((int64_t)in_reach < spec->clusters.min)
 		return too_few(s, "clusters", in_reach, spec->clusters.min, why);
 	struct pick p = { s, regions_max, cut(in_reach, spec->clusters.max) };
-	/* First the regions that there must be, then what stands, then the rest. */
-	size_t must = cut(regions_max, spec->regions.min);
-	for (size_t r = 0; r < must; r++)
-		(void)take(&p, r, false);
-	fill(&p, true);
-	fill(&p, false);
+	/* First the regions that there must be, then what stands, then what nothing speaks against. */
+	for (size_t r = 0; r < regions_max && (int64_t)r < spec->regions.min; r++)
+		(void)take(&p, r, CHOOSE_ANY);
+	fill(&p, CHOOSE_HELD);
+	fill(&p, CHOOSE_GOOD);
+	fill(&p, CHOOSE_ANY);
 	return PLACE_OK;
 }

@@ -26,6 +26,7 @@ struct place_region {
 	struct str name;
 	size_t clusters, chosen; /* in question, chosen */
 	bool held;               /* one of its clusters has a share */
+	bool good;               /* nothing speaks against one of its clusters */
 };
 
 struct place_scene {
