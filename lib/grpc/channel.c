@@ -31,7 +31,7 @@ static void prune(struct rpc_channel *ch, bool all)
 
 static void channel_free(struct rpc_channel *ch)
 {
-	conn_close(&ch->conn);
+	rpc_conn_close(&ch->conn);
 	if (ch->h2)
 		nghttp2_session_del(ch->h2);
 	prune(ch, true);
@@ -68,7 +68,7 @@ void channel_fail(struct rpc_channel *ch, const struct error *err)
 	ch->is_lost = true;
 	ch->connected = false;
 	channel_enter(ch);
-	conn_close(&ch->conn);
+	rpc_conn_close(&ch->conn);
 	loop_timer_stop(&ch->deadline);
 	loop_timer_stop(&ch->keepalive);
 	loop_task_cancel(&ch->flush);
@@ -95,7 +95,7 @@ void channel_kick(struct rpc_channel *ch)
 static int write_out(struct rpc_channel *ch, struct error *err)
 {
 	while (ch->out_off < ch->out.len) {
-		long n = conn_send(&ch->conn, ch->out.p + ch->out_off, ch->out.len - ch->out_off,
+		long n = rpc_conn_send(&ch->conn, ch->out.p + ch->out_off, ch->out.len - ch->out_off,
 				   err);
 		if (n < 0)
 			return (int)n;
@@ -265,7 +265,7 @@ static void on_readable(struct conn *conn)
 	uint8_t p[READ_BYTES];
 	channel_enter(ch);
 	for (;;) {
-		long n = conn_recv(conn, p, sizeof(p), &err);
+		long n = rpc_conn_recv(conn, p, sizeof(p), &err);
 		if (n == 0)
 			break;
 		ssize_t used = n > 0 ? nghttp2_session_mem_recv(ch->h2, p, (size_t)n) : n;
@@ -369,7 +369,7 @@ int rpc_channel_open(struct loop *l, const struct rpc_channel_options *opt,
 	ch->conn.readable = on_readable;
 	ch->conn.writable = on_writable;
 	ch->conn.failed = on_failed;
-	int rc = conn_open(&ch->conn, l, &ch->opt, err);
+	int rc = rpc_conn_open(&ch->conn, l, &ch->opt, err);
 	if (rc) {
 		channel_free(ch);
 		return rc;

@@ -14,7 +14,7 @@
 /* ---- conn: a byte stream to one address ---- */
 
 struct conn_tls;
-struct conn_lookup;
+struct rpc_conn_lookup;
 
 enum conn_state { CONN_LOOKUP, CONN_CONNECTING, CONN_HANDSHAKE, CONN_OPEN, CONN_CLOSED };
 
@@ -23,27 +23,27 @@ struct conn {
 	struct loop_io io;
 	struct loop_task start;
 	enum conn_state state;
-	struct conn_lookup *lookup;
+	struct rpc_conn_lookup *lookup;
 	struct conn_tls *tls; /* NULL = plaintext */
 	char *host, *port;
 	char *server_name;
 	bool want_write;                  /* the last send could not finish */
 	void (*ready)(struct conn *c);    /* open for bytes */
-	void (*readable)(struct conn *c); /* conn_recv until it gives 0 */
+	void (*readable)(struct conn *c); /* rpc_conn_recv until it gives 0 */
 	void (*writable)(struct conn *c); /* after want_write */
 	void (*failed)(struct conn *c,
 		       const struct error *err); /* before or while open; last callback */
 };
 
 /* ERR_INVALID when the address does not parse; what comes later goes to `failed`. */
-ATTR_MUSTCHECK int conn_open(struct conn *c, struct loop *l, const struct rpc_channel_options *opt,
-			     struct error *err);
-void conn_close(struct conn *c);
+ATTR_MUSTCHECK int rpc_conn_open(struct conn *c, struct loop *l,
+				 const struct rpc_channel_options *opt, struct error *err);
+void rpc_conn_close(struct conn *c);
 
 /* Bytes read, 0 = none for now, negative enum err_code = closed or broken. */
-long conn_recv(struct conn *c, void *p, size_t n, struct error *err);
+long rpc_conn_recv(struct conn *c, void *p, size_t n, struct error *err);
 /* Bytes written, 0 = none for now (then `writable` comes), negative = broken. */
-long conn_send(struct conn *c, const void *p, size_t n, struct error *err);
+long rpc_conn_send(struct conn *c, const void *p, size_t n, struct error *err);
 
 /* ---- TLS under a conn (conn_tls.c) ---- */
 

@@ -15,7 +15,7 @@
 enum { HOST_MAX = 253 };
 
 /* A lookup on its own thread; whoever comes last frees it. */
-struct conn_lookup {
+struct rpc_conn_lookup {
 	atomic_uint refs;
 	struct loop *loop;
 	struct conn *conn; /* loop thread only; NULL = nobody waits any more */
@@ -24,7 +24,7 @@ struct conn_lookup {
 	struct addrinfo *found;
 };
 
-static void conn_error(struct conn *c, enum err_code code, int errnum, const char *what)
+static void rpc_conn_error(struct conn *c, enum err_code code, int errnum, const char *what)
 {
 	struct error err = { 0 };
 	if (errnum)
@@ -48,7 +48,7 @@ static long io_result(struct conn *c, ssize_t n, struct error *err)
 	return error_errno(err, ERR_UNAVAILABLE, errno, "connection to %s:%s", c->host, c->port);
 }
 
-long conn_recv(struct conn *c, void *p, size_t n, struct error *err)
+long rpc_conn_recv(struct conn *c, void *p, size_t n, struct error *err)
 {
 	if (c->state != CONN_OPEN)
 		return 0;
@@ -57,7 +57,7 @@ long conn_recv(struct conn *c, void *p, size_t n, struct error *err)
 	return io_result(c, recv(c->io.fd, p, n, 0), err);
 }
 
-long conn_send(struct conn *c, const void *p, size_t n, struct error *err)
+long rpc_conn_send(struct conn *c, const void *p, size_t n, struct error *err)
 {
 	if (c->state != CONN_OPEN || n == 0)
 		return 0;
@@ -97,7 +97,7 @@ static void connected(struct conn *c)
 	socklen_t len = sizeof(e);
 	(void)getsockopt(c->io.fd, SOL_SOCKET, SO_ERROR, &e, &len);
 	if (e) {
-		conn_error(c, ERR_UNAVAILABLE, e, "connect to");
+		rpc_conn_error(c, ERR_UNAVAILABLE, e, "connect to");
 		return;
 	}
 	int one = 1;
@@ -139,13 +139,13 @@ static void connect_to(struct conn *c, const struct addrinfo *a)
 {
 	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) {
-		conn_error(c, ERR_UNAVAILABLE, errno, "socket for");
+		rpc_conn_error(c, ERR_UNAVAILABLE, errno, "socket for");
 		return;
 	}
 	c->io.fd = fd;
 	c->state = CONN_CONNECTING;
 	if (connect(fd, a->ai_addr, a->ai_addrlen) != 0 && errno != EINPROGRESS) {
-		conn_error(c, ERR_UNAVAILABLE, errno, "connect to");
+		rpc_conn_error(c, ERR_UNAVAILABLE, errno, "connect to");
 		return;
 	}
 	loop_io_set(c->loop, &c->io, EPOLLOUT);
@@ -153,7 +153,7 @@ static void connect_to(struct conn *c, const struct addrinfo *a)
 
 /* ------------------------------------------------------------------------------------- lookup */
 
-static void lookup_unref(struct conn_lookup *u)
+static void lookup_unref(struct rpc_conn_lookup *u)
 {
 	if (atomic_fetch_sub(&u->refs, 1) != 1)
 		return;
@@ -166,7 +166,7 @@ static void lookup_unref(struct conn_lookup *u)
 
 static void lookup_done(void *arg)
 {
-	struct conn_lookup *u = arg;
+	struct rpc_conn_lookup *u = arg;
 	struct conn *c = u->conn;
 	if (c) {
 		u->conn = NULL;
@@ -174,7 +174,7 @@ static void lookup_done(void *arg)
 		if (u->rc == 0 && u->found)
 			connect_to(c, u->found);
 		else
-			conn_error(c, ERR_UNAVAILABLE, 0, "no address for");
+			rpc_conn_error(c, ERR_UNAVAILABLE, 0, "no address for");
 		lookup_unref(u);
 	}
 	lookup_unref(u);
@@ -190,7 +190,7 @@ static int resolve(const char *host, const char *port, int flags, struct addrinf
 
 static void *lookup_thread(void *arg)
 {
-	struct conn_lookup *u = arg;
+	struct rpc_conn_lookup *u = arg;
 	u->rc = resolve(u->host, u->port, AI_ADDRCONFIG, &u->found);
 	loop_post(u->loop, lookup_done, u);
 	return NULL;
@@ -205,7 +205,7 @@ static void on_start(struct loop_task *t)
 		freeaddrinfo(a);
 		return;
 	}
-	struct conn_lookup *u = mem_new(struct conn_lookup, 1);
+	struct rpc_conn_lookup *u = mem_new(struct rpc_conn_lookup, 1);
 	atomic_init(&u->refs, 2);
 	u->loop = c->loop;
 	u->conn = c;
@@ -223,7 +223,7 @@ static void on_start(struct loop_task *t)
 		lookup_unref(u); /* the thread's */
 		c->lookup = NULL;
 		lookup_unref(u);
-		conn_error(c, ERR_UNAVAILABLE, rc, "lookup of");
+		rpc_conn_error(c, ERR_UNAVAILABLE, rc, "lookup of");
 	}
 }
 
@@ -249,8 +249,8 @@ static int split_address(struct str a, struct str *host, struct str *port)
 	return good && host->len > 0 && host->len <= HOST_MAX ? 0 : -1;
 }
 
-int conn_open(struct conn *c, struct loop *l, const struct rpc_channel_options *opt,
-	      struct error *err)
+int rpc_conn_open(struct conn *c, struct loop *l, const struct rpc_channel_options *opt,
+		  struct error *err)
 {
 	struct str host, port;
 	c->loop = l;
@@ -273,7 +273,7 @@ int conn_open(struct conn *c, struct loop *l, const struct rpc_channel_options *
 	return 0;
 }
 
-void conn_close(struct conn *c)
+void rpc_conn_close(struct conn *c)
 {
 	if (c->lookup) {
 		c->lookup->conn = NULL;
