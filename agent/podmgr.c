@@ -266,6 +266,11 @@ void podmgr_report_all(struct podmgr *m)
 		mpod_report(p, true);
 }
 
+bool podmgr_has(const struct podmgr *m, struct str uid)
+{
+	return map_get(&m->pods, uid) != NULL;
+}
+
 size_t podmgr_count(const struct podmgr *m)
 {
 	return m->pods.len;

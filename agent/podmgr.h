@@ -74,6 +74,7 @@ void podmgr_config_remove(struct podmgr *m, struct str kind, struct str ns, stru
 /* Calls `status` for every pod. */
 void podmgr_report_all(struct podmgr *m);
 
+bool podmgr_has(const struct podmgr *m, struct str uid);
 size_t podmgr_count(const struct podmgr *m);
 size_t podmgr_running(const struct podmgr *m);
 

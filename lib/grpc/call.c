@@ -45,7 +45,7 @@ static nghttp2_nv header(const char *name, const char *value)
 	return (nghttp2_nv){ n.out, v.out, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE };
 }
 
-void call_submit(struct rpc_call *c)
+void rpc_call_submit(struct rpc_call *c)
 {
 	struct rpc_channel *ch = c->ch;
 	nghttp2_nv h[] = {
@@ -61,7 +61,7 @@ void call_submit(struct rpc_call *c)
 	c->sid = nghttp2_submit_request(ch->h2, NULL, h, sizeof(h) / sizeof(h[0]), &body, c);
 	if (c->sid < 0) {
 		c->sid = 0;
-		call_finish(c, RPC_UNAVAILABLE, "no stream left on the connection");
+		rpc_call_finish(c, RPC_UNAVAILABLE, "no stream left on the connection");
 	}
 }
 
@@ -94,7 +94,7 @@ static char *percent_decode(struct str s)
 	return text;
 }
 
-void call_header(struct rpc_call *c, struct str name, struct str value)
+void rpc_call_header(struct rpc_call *c, struct str name, struct str value)
 {
 	uint64_t n = 0;
 	if (str_is(name, ":status")) {
@@ -108,7 +108,7 @@ void call_header(struct rpc_call *c, struct str name, struct str value)
 	}
 }
 
-int call_status(const struct rpc_call *c, uint32_t h2_error)
+int rpc_call_status(const struct rpc_call *c, uint32_t h2_error)
 {
 	if (c->grpc_status >= 0)
 		return c->grpc_status;
@@ -170,7 +170,7 @@ static bool deliver(struct rpc_call *c)
 	return sound;
 }
 
-bool call_data(struct rpc_call *c, struct str bytes)
+bool rpc_call_data(struct rpc_call *c, struct str bytes)
 {
 	buf_add(&c->in, bytes.p, bytes.len);
 	c->held += bytes.len;
@@ -188,13 +188,13 @@ static void on_deliver(struct loop_task *t)
 	struct rpc_channel *ch = c->ch;
 	if (c->ended || c->detached || c->paused || ch->is_lost)
 		return;
-	channel_enter(ch);
-	if (!call_data(c, STR_NONE))
-		call_finish(c, RPC_INTERNAL, "broken message framing");
+	rpc_channel_enter(ch);
+	if (!rpc_call_data(c, STR_NONE))
+		rpc_call_finish(c, RPC_INTERNAL, "broken message framing");
 	else if (c->finishing && !c->paused)
-		call_finish(c, c->finish_status, c->text);
-	if (channel_leave(ch))
-		channel_kick(ch);
+		rpc_call_finish(c, c->finish_status, c->text);
+	if (rpc_channel_leave(ch))
+		rpc_channel_kick(ch);
 }
 
 /* ------------------------------------------------------------------------------ begin, end */
@@ -213,8 +213,8 @@ struct rpc_call *rpc_call_start(struct rpc_channel *ch, const struct rpc_call_op
 	c->deliver.fn = on_deliver;
 	list_append(&ch->calls, &c->link);
 	if (ch->connected) {
-		call_submit(c);
-		channel_kick(ch);
+		rpc_call_submit(c);
+		rpc_channel_kick(ch);
 	}
 	return c;
 }
@@ -233,7 +233,7 @@ bool rpc_call_send(struct rpc_call *c, struct str msg)
 	buf_add(&c->out, head, sizeof(head));
 	buf_add_str(&c->out, msg);
 	c->was_empty = false;
-	channel_kick(c->ch);
+	rpc_channel_kick(c->ch);
 	return true;
 }
 
@@ -245,7 +245,7 @@ size_t rpc_call_queued(const struct rpc_call *c)
 void rpc_call_half_close(struct rpc_call *c)
 {
 	c->half_closed = true;
-	channel_kick(c->ch);
+	rpc_channel_kick(c->ch);
 }
 
 void rpc_call_pause(struct rpc_call *c)
@@ -260,7 +260,7 @@ void rpc_call_resume(struct rpc_call *c)
 		loop_defer(c->ch->loop, &c->deliver);
 }
 
-void call_release(struct rpc_call *c)
+void rpc_call_release(struct rpc_call *c)
 {
 	loop_task_cancel(&c->deliver);
 	list_del(&c->link);
@@ -275,7 +275,7 @@ void call_release(struct rpc_call *c)
  * Memory that HTTP/2 may still ask for bytes from (a stream not closed yet) is kept
  * on the list as `detached` until on_stream_close or the end of the channel.
  */
-void call_finish(struct rpc_call *c, int status, const char *text)
+void rpc_call_finish(struct rpc_call *c, int status, const char *text)
 {
 	if (c->ended)
 		return;
@@ -287,14 +287,14 @@ void call_finish(struct rpc_call *c, int status, const char *text)
 	c->opt.closed(c->opt.arg, c, (enum rpc_status)status, text ? text : "");
 }
 
-void call_end(struct rpc_call *c, int status)
+void rpc_call_end(struct rpc_call *c, int status)
 {
 	if (c->paused && c->in.len && !c->ended && !c->detached) {
 		c->finishing = true;
 		c->finish_status = status;
 		return;
 	}
-	call_finish(c, status, c->text);
+	rpc_call_finish(c, status, c->text);
 }
 
 struct rpc_call *rpc_call_free(struct rpc_call *c)
@@ -311,6 +311,6 @@ struct rpc_call *rpc_call_free(struct rpc_call *c)
 		(void)nghttp2_submit_rst_stream(ch->h2, NGHTTP2_FLAG_NONE, c->sid, NGHTTP2_CANCEL);
 	else
 		c->ended = true;
-	channel_kick(ch);
+	rpc_channel_kick(ch);
 	return NULL;
 }

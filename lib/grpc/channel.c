@@ -25,7 +25,7 @@ static void prune(struct rpc_channel *ch, bool all)
 	{
 		struct rpc_call *c = list_entry(it, struct rpc_call, link);
 		if (all || (c->detached && c->ended && c->sid == 0))
-			call_release(c);
+			rpc_call_release(c);
 	}
 }
 
@@ -43,12 +43,12 @@ static void channel_free(struct rpc_channel *ch)
 	mem_free(ch);
 }
 
-void channel_enter(struct rpc_channel *ch)
+void rpc_channel_enter(struct rpc_channel *ch)
 {
 	ch->busy++;
 }
 
-bool channel_leave(struct rpc_channel *ch)
+bool rpc_channel_leave(struct rpc_channel *ch)
 {
 	assert(ch->busy > 0);
 	if (--ch->busy == 0 && ch->closing) {
@@ -60,14 +60,14 @@ bool channel_leave(struct rpc_channel *ch)
 	return true;
 }
 
-void channel_fail(struct rpc_channel *ch, const struct error *err)
+void rpc_channel_fail(struct rpc_channel *ch, const struct error *err)
 {
 	if (ch->is_lost || ch->closing)
 		return;
 	struct error e = *err;
 	ch->is_lost = true;
 	ch->connected = false;
-	channel_enter(ch);
+	rpc_channel_enter(ch);
 	rpc_conn_close(&ch->conn);
 	loop_timer_stop(&ch->deadline);
 	loop_timer_stop(&ch->keepalive);
@@ -76,16 +76,17 @@ void channel_fail(struct rpc_channel *ch, const struct error *err)
 	list_for_each(it, &ch->calls)
 	{
 		if (!ch->closing)
-			call_finish(list_entry(it, struct rpc_call, link), RPC_UNAVAILABLE, e.msg);
+			rpc_call_finish(list_entry(it, struct rpc_call, link), RPC_UNAVAILABLE,
+					e.msg);
 	}
 	if (!ch->closing && ch->opt.lost)
 		ch->opt.lost(ch->opt.arg, &e);
-	(void)channel_leave(ch);
+	(void)rpc_channel_leave(ch);
 }
 
 /* ---------------------------------------------------------------------------------- writing */
 
-void channel_kick(struct rpc_channel *ch)
+void rpc_channel_kick(struct rpc_channel *ch)
 {
 	if (ch->connected && !ch->closing)
 		loop_defer(ch->loop, &ch->flush);
@@ -95,8 +96,8 @@ void channel_kick(struct rpc_channel *ch)
 static int write_out(struct rpc_channel *ch, struct error *err)
 {
 	while (ch->out_off < ch->out.len) {
-		long n = rpc_conn_send(&ch->conn, ch->out.p + ch->out_off, ch->out.len - ch->out_off,
-				   err);
+		long n = rpc_conn_send(&ch->conn, ch->out.p + ch->out_off,
+				       ch->out.len - ch->out_off, err);
 		if (n < 0)
 			return (int)n;
 		if (n == 0)
@@ -142,7 +143,7 @@ static void say_drained(struct rpc_channel *ch)
 static bool channel_flush(struct rpc_channel *ch)
 {
 	struct error err = { 0 };
-	channel_enter(ch);
+	rpc_channel_enter(ch);
 	list_for_each(it, &ch->calls)
 	{
 		struct rpc_call *c = list_entry(it, struct rpc_call, link);
@@ -161,15 +162,15 @@ static bool channel_flush(struct rpc_channel *ch)
 	if (rc >= 0 && ch->out.cap > WRITE_BYTES_MAX && ch->out.len == 0)
 		buf_fini(&ch->out);
 	if (rc < 0)
-		channel_fail(ch, &err);
+		rpc_channel_fail(ch, &err);
 	else
 		say_drained(ch);
 	if (!ch->closing && !ch->is_lost && !nghttp2_session_want_read(ch->h2) &&
 	    !nghttp2_session_want_write(ch->h2) && ch->out.len == 0) {
 		error_set(&err, ERR_UNAVAILABLE, "the server ended the connection");
-		channel_fail(ch, &err);
+		rpc_channel_fail(ch, &err);
 	}
-	return channel_leave(ch);
+	return rpc_channel_leave(ch);
 }
 
 static void on_flush(struct loop_task *t)
@@ -192,8 +193,8 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t 
 	(void)arg;
 	struct rpc_call *c = call_of(h2, f->hd.stream_id);
 	if (c && !c->ended)
-		call_header(c, str_n((const char *)name, name_len),
-			    str_n((const char *)value, value_len));
+		rpc_call_header(c, str_n((const char *)name, name_len),
+				str_n((const char *)value, value_len));
 	return 0;
 }
 
@@ -208,9 +209,9 @@ static int on_data(nghttp2_session *h2, uint8_t flags, int32_t sid, const uint8_
 		return nghttp2_session_consume_stream(h2, sid, n) == NGHTTP2_ERR_NOMEM
 			       ? NGHTTP2_ERR_CALLBACK_FAILURE
 			       : 0;
-	if (!call_data(c, str_n((const char *)p, n))) {
+	if (!rpc_call_data(c, str_n((const char *)p, n))) {
 		(void)nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, sid, NGHTTP2_PROTOCOL_ERROR);
-		call_finish(c, RPC_INTERNAL, "broken message framing");
+		rpc_call_finish(c, RPC_INTERNAL, "broken message framing");
 	}
 	return 0;
 }
@@ -227,7 +228,7 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 		{
 			struct rpc_call *c = list_entry(it, struct rpc_call, link);
 			if (c->sid == 0 && !c->ended && !c->detached)
-				call_submit(c);
+				rpc_call_submit(c);
 		}
 	}
 	if (f->hd.type == NGHTTP2_GOAWAY)
@@ -240,7 +241,7 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 		if (!c->sent_all)
 			(void)nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, f->hd.stream_id,
 							NGHTTP2_NO_ERROR);
-		call_end(c, call_status(c, NGHTTP2_NO_ERROR));
+		rpc_call_end(c, rpc_call_status(c, NGHTTP2_NO_ERROR));
 	}
 	return 0;
 }
@@ -254,16 +255,16 @@ static int on_stream_close(nghttp2_session *h2, int32_t sid, uint32_t h2_error, 
 	nghttp2_session_set_stream_user_data(h2, sid, NULL);
 	c->sid = 0;
 	if (!c->finishing)
-		call_end(c, call_status(c, h2_error));
+		rpc_call_end(c, rpc_call_status(c, h2_error));
 	return 0;
 }
 
-static void on_readable(struct conn *conn)
+static void on_readable(struct rpc_conn *conn)
 {
 	struct rpc_channel *ch = container_of(conn, struct rpc_channel, conn);
 	struct error err = { 0 };
 	uint8_t p[READ_BYTES];
-	channel_enter(ch);
+	rpc_channel_enter(ch);
 	for (;;) {
 		long n = rpc_conn_recv(conn, p, sizeof(p), &err);
 		if (n == 0)
@@ -274,18 +275,18 @@ static void on_readable(struct conn *conn)
 		if (ch->closing)
 			break;
 		if (used != n || n < 0) {
-			channel_fail(ch, &err);
+			rpc_channel_fail(ch, &err);
 			break;
 		}
 		ch->last_rx_ms = loop_now_ms(ch->loop);
 		ch->pinged = false;
 	}
 	bool alive = !ch->closing && !ch->is_lost;
-	if (channel_leave(ch) && alive)
+	if (rpc_channel_leave(ch) && alive)
 		(void)channel_flush(ch);
 }
 
-static void on_writable(struct conn *conn)
+static void on_writable(struct rpc_conn *conn)
 {
 	(void)channel_flush(container_of(conn, struct rpc_channel, conn));
 }
@@ -299,7 +300,7 @@ static void on_keepalive(struct loop_timer *t)
 	if (ch->pinged) {
 		struct error err = { 0 };
 		error_set(&err, ERR_UNAVAILABLE, "the server does not answer a ping");
-		channel_fail(ch, &err);
+		rpc_channel_fail(ch, &err);
 	} else if (silent_ms >= ch->opt.keepalive_ms) {
 		ch->pinged = true;
 		(void)nghttp2_submit_ping(ch->h2, NGHTTP2_FLAG_NONE, NULL);
@@ -315,7 +316,7 @@ static void on_deadline(struct loop_timer *t)
 	struct rpc_channel *ch = container_of(t, struct rpc_channel, deadline);
 	struct error err = { 0 };
 	error_set(&err, ERR_TIMEOUT, "no connection to %s in time", ch->authority);
-	channel_fail(ch, &err);
+	rpc_channel_fail(ch, &err);
 }
 
 static void session_new(struct rpc_channel *ch)
@@ -338,7 +339,7 @@ static void session_new(struct rpc_channel *ch)
 	(void)nghttp2_submit_settings(ch->h2, NGHTTP2_FLAG_NONE, s, sizeof(s) / sizeof(s[0]));
 }
 
-static void on_ready(struct conn *conn)
+static void on_ready(struct rpc_conn *conn)
 {
 	struct rpc_channel *ch = container_of(conn, struct rpc_channel, conn);
 	session_new(ch);
@@ -347,9 +348,9 @@ static void on_ready(struct conn *conn)
 	(void)channel_flush(ch);
 }
 
-static void on_failed(struct conn *conn, const struct error *err)
+static void on_failed(struct rpc_conn *conn, const struct error *err)
 {
-	channel_fail(container_of(conn, struct rpc_channel, conn), err);
+	rpc_channel_fail(container_of(conn, struct rpc_channel, conn), err);
 }
 
 int rpc_channel_open(struct loop *l, const struct rpc_channel_options *opt,
@@ -385,9 +386,9 @@ struct rpc_channel *rpc_channel_close(struct rpc_channel *ch)
 		return NULL;
 	assert(!ch->closing);
 	list_for_each(it, &ch->calls) list_entry(it, struct rpc_call, link)->detached = true;
-	channel_enter(ch);
+	rpc_channel_enter(ch);
 	ch->closing = true;
-	(void)channel_leave(ch);
+	(void)rpc_channel_leave(ch);
 	return NULL;
 }
 

@@ -13,56 +13,56 @@
 
 /* ---- conn: a byte stream to one address ---- */
 
-struct conn_tls;
+struct rpc_conn_tls;
 struct rpc_conn_lookup;
 
-enum conn_state { CONN_LOOKUP, CONN_CONNECTING, CONN_HANDSHAKE, CONN_OPEN, CONN_CLOSED };
+enum rpc_conn_state { CONN_LOOKUP, CONN_CONNECTING, CONN_HANDSHAKE, CONN_OPEN, CONN_CLOSED };
 
-struct conn {
+struct rpc_conn {
 	struct loop *loop;
 	struct loop_io io;
 	struct loop_task start;
-	enum conn_state state;
+	enum rpc_conn_state state;
 	struct rpc_conn_lookup *lookup;
-	struct conn_tls *tls; /* NULL = plaintext */
+	struct rpc_conn_tls *tls; /* NULL = plaintext */
 	char *host, *port;
 	char *server_name;
-	bool want_write;                  /* the last send could not finish */
-	void (*ready)(struct conn *c);    /* open for bytes */
-	void (*readable)(struct conn *c); /* rpc_conn_recv until it gives 0 */
-	void (*writable)(struct conn *c); /* after want_write */
-	void (*failed)(struct conn *c,
+	bool want_write;                      /* the last send could not finish */
+	void (*ready)(struct rpc_conn *c);    /* open for bytes */
+	void (*readable)(struct rpc_conn *c); /* rpc_conn_recv until it gives 0 */
+	void (*writable)(struct rpc_conn *c); /* after want_write */
+	void (*failed)(struct rpc_conn *c,
 		       const struct error *err); /* before or while open; last callback */
 };
 
 /* ERR_INVALID when the address does not parse; what comes later goes to `failed`. */
-ATTR_MUSTCHECK int rpc_conn_open(struct conn *c, struct loop *l,
+ATTR_MUSTCHECK int rpc_conn_open(struct rpc_conn *c, struct loop *l,
 				 const struct rpc_channel_options *opt, struct error *err);
-void rpc_conn_close(struct conn *c);
+void rpc_conn_close(struct rpc_conn *c);
 
 /* Bytes read, 0 = none for now, negative enum err_code = closed or broken. */
-long rpc_conn_recv(struct conn *c, void *p, size_t n, struct error *err);
+long rpc_conn_recv(struct rpc_conn *c, void *p, size_t n, struct error *err);
 /* Bytes written, 0 = none for now (then `writable` comes), negative = broken. */
-long rpc_conn_send(struct conn *c, const void *p, size_t n, struct error *err);
+long rpc_conn_send(struct rpc_conn *c, const void *p, size_t n, struct error *err);
 
 /* ---- TLS under a conn (conn_tls.c) ---- */
 
-/* Reads the files; ERR_INVALID, ERR_NOT_FOUND.  Then conn_tls_start() when there is a descriptor. */
-ATTR_MUSTCHECK int conn_tls_open(struct conn *c, const struct rpc_client_tls *files,
-				 struct error *err);
-void conn_tls_start(struct conn *c);
+/* Reads the files; ERR_INVALID, ERR_NOT_FOUND.  Then rpc_conn_tls_start() when there is a descriptor. */
+ATTR_MUSTCHECK int rpc_conn_tls_open(struct rpc_conn *c, const struct rpc_client_tls *files,
+				     struct error *err);
+void rpc_conn_tls_start(struct rpc_conn *c);
 /* 0 = done, 1 = again when *want (epoll events) is there, negative = refused. */
-int conn_tls_handshake(struct conn *c, uint32_t *want, struct error *err);
-long conn_tls_recv(struct conn *c, void *p, size_t n, struct error *err);
-long conn_tls_send(struct conn *c, const void *p, size_t n, struct error *err);
-void conn_tls_close(struct conn *c);
+int rpc_conn_tls_handshake(struct rpc_conn *c, uint32_t *want, struct error *err);
+long rpc_conn_tls_recv(struct rpc_conn *c, void *p, size_t n, struct error *err);
+long rpc_conn_tls_send(struct rpc_conn *c, const void *p, size_t n, struct error *err);
+void rpc_conn_tls_close(struct rpc_conn *c);
 
 /* ---- channel ---- */
 
 struct rpc_channel {
 	struct loop *loop;
 	struct rpc_channel_options opt;
-	struct conn conn;
+	struct rpc_conn conn;
 	nghttp2_session *h2;
 	struct list calls;
 	struct buf out; /* HTTP/2 bytes not yet written */
@@ -95,22 +95,22 @@ struct rpc_call {
 	struct loop_task deliver;
 };
 
-void channel_fail(struct rpc_channel *ch, const struct error *err);
-void channel_kick(struct rpc_channel *ch); /* something to send */
-void channel_enter(struct rpc_channel *ch);
+void rpc_channel_fail(struct rpc_channel *ch, const struct error *err);
+void rpc_channel_kick(struct rpc_channel *ch); /* something to send */
+void rpc_channel_enter(struct rpc_channel *ch);
 /* False when the channel was freed by it. */
-bool channel_leave(struct rpc_channel *ch);
+bool rpc_channel_leave(struct rpc_channel *ch);
 
-void call_submit(struct rpc_call *c);
-void call_header(struct rpc_call *c, struct str name, struct str value);
+void rpc_call_submit(struct rpc_call *c);
+void rpc_call_header(struct rpc_call *c, struct str name, struct str value);
 /* Takes received bytes; false = the peer broke the framing. */
-bool call_data(struct rpc_call *c, struct str bytes);
-/* The stream is over: delivers what waits, unless paused, then call_finish(). */
-void call_end(struct rpc_call *c, int status);
+bool rpc_call_data(struct rpc_call *c, struct str bytes);
+/* The stream is over: delivers what waits, unless paused, then rpc_call_finish(). */
+void rpc_call_end(struct rpc_call *c, int status);
 /* The stream is over: says `closed` once and frees what nobody holds. */
-void call_finish(struct rpc_call *c, int status, const char *text);
-void call_release(struct rpc_call *c);
+void rpc_call_finish(struct rpc_call *c, int status, const char *text);
+void rpc_call_release(struct rpc_call *c);
 /* Status from what was seen when HTTP/2 closed the stream with `h2_error`. */
-int call_status(const struct rpc_call *c, uint32_t h2_error);
+int rpc_call_status(const struct rpc_call *c, uint32_t h2_error);
 
 #endif

@@ -18,13 +18,13 @@ enum { HOST_MAX = 253 };
 struct rpc_conn_lookup {
 	atomic_uint refs;
 	struct loop *loop;
-	struct conn *conn; /* loop thread only; NULL = nobody waits any more */
+	struct rpc_conn *conn; /* loop thread only; NULL = nobody waits any more */
 	char *host, *port;
 	int rc;
 	struct addrinfo *found;
 };
 
-static void rpc_conn_error(struct conn *c, enum err_code code, int errnum, const char *what)
+static void rpc_conn_error(struct rpc_conn *c, enum err_code code, int errnum, const char *what)
 {
 	struct error err = { 0 };
 	if (errnum)
@@ -36,7 +36,7 @@ static void rpc_conn_error(struct conn *c, enum err_code code, int errnum, const
 
 /* ------------------------------------------------------------------------------------- bytes */
 
-static long io_result(struct conn *c, ssize_t n, struct error *err)
+static long io_result(struct rpc_conn *c, ssize_t n, struct error *err)
 {
 	if (n > 0)
 		return n;
@@ -48,20 +48,20 @@ static long io_result(struct conn *c, ssize_t n, struct error *err)
 	return error_errno(err, ERR_UNAVAILABLE, errno, "connection to %s:%s", c->host, c->port);
 }
 
-long rpc_conn_recv(struct conn *c, void *p, size_t n, struct error *err)
+long rpc_conn_recv(struct rpc_conn *c, void *p, size_t n, struct error *err)
 {
 	if (c->state != CONN_OPEN)
 		return 0;
 	if (c->tls)
-		return conn_tls_recv(c, p, n, err);
+		return rpc_conn_tls_recv(c, p, n, err);
 	return io_result(c, recv(c->io.fd, p, n, 0), err);
 }
 
-long rpc_conn_send(struct conn *c, const void *p, size_t n, struct error *err)
+long rpc_conn_send(struct rpc_conn *c, const void *p, size_t n, struct error *err)
 {
 	if (c->state != CONN_OPEN || n == 0)
 		return 0;
-	long put = c->tls ? conn_tls_send(c, p, n, err)
+	long put = c->tls ? rpc_conn_tls_send(c, p, n, err)
 			  : io_result(c, send(c->io.fd, p, n, MSG_NOSIGNAL), err);
 	c->want_write = put == 0;
 	if (put >= 0)
@@ -71,18 +71,18 @@ long rpc_conn_send(struct conn *c, const void *p, size_t n, struct error *err)
 
 /* ------------------------------------------------------------------------------------ opening */
 
-static void opened(struct conn *c)
+static void opened(struct rpc_conn *c)
 {
 	c->state = CONN_OPEN;
 	loop_io_set(c->loop, &c->io, EPOLLIN);
 	c->ready(c);
 }
 
-static void handshake(struct conn *c)
+static void handshake(struct rpc_conn *c)
 {
 	struct error err = { 0 };
 	uint32_t want = 0;
-	int rc = conn_tls_handshake(c, &want, &err);
+	int rc = rpc_conn_tls_handshake(c, &want, &err);
 	if (rc < 0)
 		c->failed(c, &err);
 	else if (rc == 0)
@@ -91,7 +91,7 @@ static void handshake(struct conn *c)
 		loop_io_set(c->loop, &c->io, want);
 }
 
-static void connected(struct conn *c)
+static void connected(struct rpc_conn *c)
 {
 	int e = 0;
 	socklen_t len = sizeof(e);
@@ -107,13 +107,13 @@ static void connected(struct conn *c)
 		return;
 	}
 	c->state = CONN_HANDSHAKE;
-	conn_tls_start(c);
+	rpc_conn_tls_start(c);
 	handshake(c);
 }
 
 static void on_io(struct loop_io *io, uint32_t events)
 {
-	struct conn *c = container_of(io, struct conn, io);
+	struct rpc_conn *c = container_of(io, struct rpc_conn, io);
 	switch (c->state) {
 	case CONN_CONNECTING:
 		connected(c);
@@ -135,7 +135,7 @@ static void on_io(struct loop_io *io, uint32_t events)
 		c->readable(c);
 }
 
-static void connect_to(struct conn *c, const struct addrinfo *a)
+static void connect_to(struct rpc_conn *c, const struct addrinfo *a)
 {
 	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) {
@@ -167,7 +167,7 @@ static void lookup_unref(struct rpc_conn_lookup *u)
 static void lookup_done(void *arg)
 {
 	struct rpc_conn_lookup *u = arg;
-	struct conn *c = u->conn;
+	struct rpc_conn *c = u->conn;
 	if (c) {
 		u->conn = NULL;
 		c->lookup = NULL;
@@ -198,7 +198,7 @@ static void *lookup_thread(void *arg)
 
 static void on_start(struct loop_task *t)
 {
-	struct conn *c = container_of(t, struct conn, start);
+	struct rpc_conn *c = container_of(t, struct rpc_conn, start);
 	struct addrinfo *a = NULL;
 	if (resolve(c->host, c->port, AI_NUMERICHOST, &a) == 0) {
 		connect_to(c, a);
@@ -249,7 +249,7 @@ static int split_address(struct str a, struct str *host, struct str *port)
 	return good && host->len > 0 && host->len <= HOST_MAX ? 0 : -1;
 }
 
-int rpc_conn_open(struct conn *c, struct loop *l, const struct rpc_channel_options *opt,
+int rpc_conn_open(struct rpc_conn *c, struct loop *l, const struct rpc_channel_options *opt,
 		  struct error *err)
 {
 	struct str host, port;
@@ -265,7 +265,7 @@ int rpc_conn_open(struct conn *c, struct loop *l, const struct rpc_channel_optio
 	c->port = mem_strndup(port.p, port.len);
 	c->server_name = mem_strdup(opt->server_name ? opt->server_name : c->host);
 	c->state = CONN_CLOSED;
-	int rc = opt->tls ? conn_tls_open(c, opt->tls, err) : 0;
+	int rc = opt->tls ? rpc_conn_tls_open(c, opt->tls, err) : 0;
 	if (rc)
 		return rc;
 	c->state = CONN_LOOKUP;
@@ -273,7 +273,7 @@ int rpc_conn_open(struct conn *c, struct loop *l, const struct rpc_channel_optio
 	return 0;
 }
 
-void rpc_conn_close(struct conn *c)
+void rpc_conn_close(struct rpc_conn *c)
 {
 	if (c->lookup) {
 		c->lookup->conn = NULL;
@@ -282,7 +282,7 @@ void rpc_conn_close(struct conn *c)
 	}
 	loop_task_cancel(&c->start);
 	loop_io_del(&c->io);
-	conn_tls_close(c);
+	rpc_conn_tls_close(c);
 	if (c->io.fd >= 0)
 		close(c->io.fd);
 	c->io.fd = -1;

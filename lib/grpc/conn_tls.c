@@ -3,26 +3,26 @@
 #include "grpc/client_priv.h"
 #include "tls/tls.h"
 
-struct conn_tls {
+struct rpc_conn_tls {
 	struct tls_context *ctx;
 	struct tls_conn *conn;
 };
 
-int conn_tls_open(struct conn *c, const struct rpc_client_tls *files, struct error *err)
+int rpc_conn_tls_open(struct rpc_conn *c, const struct rpc_client_tls *files, struct error *err)
 {
-	c->tls = mem_new(struct conn_tls, 1);
+	c->tls = mem_new(struct rpc_conn_tls, 1);
 	struct tls_files f = { .cert_file = files->cert_file,
 			       .key_file = files->key_file,
 			       .ca_file = files->ca_file };
 	return tls_client_new(&f, "h2", &c->tls->ctx, err);
 }
 
-void conn_tls_start(struct conn *c)
+void rpc_conn_tls_start(struct rpc_conn *c)
 {
 	c->tls->conn = tls_connect(c->tls->ctx, c->io.fd, c->server_name);
 }
 
-int conn_tls_handshake(struct conn *c, uint32_t *want, struct error *err)
+int rpc_conn_tls_handshake(struct rpc_conn *c, uint32_t *want, struct error *err)
 {
 	int rc = tls_handshake(c->tls->conn, err);
 	if (rc == TLS_WANT_READ || rc == TLS_WANT_WRITE) {
@@ -37,7 +37,7 @@ int conn_tls_handshake(struct conn *c, uint32_t *want, struct error *err)
 	return 0;
 }
 
-long conn_tls_recv(struct conn *c, void *p, size_t n, struct error *err)
+long rpc_conn_tls_recv(struct rpc_conn *c, void *p, size_t n, struct error *err)
 {
 	ssize_t got = tls_read(c->tls->conn, p, n, err);
 	if (got == TLS_WANT_READ || got == TLS_WANT_WRITE)
@@ -48,13 +48,13 @@ long conn_tls_recv(struct conn *c, void *p, size_t n, struct error *err)
 	return got;
 }
 
-long conn_tls_send(struct conn *c, const void *p, size_t n, struct error *err)
+long rpc_conn_tls_send(struct rpc_conn *c, const void *p, size_t n, struct error *err)
 {
 	ssize_t put = tls_write(c->tls->conn, p, n, err);
 	return put == TLS_WANT_READ || put == TLS_WANT_WRITE ? 0 : put;
 }
 
-void conn_tls_close(struct conn *c)
+void rpc_conn_tls_close(struct rpc_conn *c)
 {
 	if (!c->tls)
 		return;

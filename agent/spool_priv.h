@@ -1,0 +1,9 @@
+#ifndef AGENT_SPOOL_PRIV_H
+#define AGENT_SPOOL_PRIV_H
+
+#include "spool.h"
+
+void spool_write_header(char out[SPOOL_HEADER_BYTES], const struct spool_header *h);
+void spool_write_record(struct buf *out, uint64_t sequence, uint8_t type, struct str payload);
+
+#endif
