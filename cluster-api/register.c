@@ -213,7 +213,7 @@ static void on_closed(void *arg, struct rpc_stream *stream, bool cancelled)
 }
 
 const struct rpc_method register_method = {
-	.path = "/rctl.agent.v1.Agent/Register",
+	.path = "/rctl.agent.v1.Agent/RegisterNode",
 	.open = on_open,
 	.message = on_message,
 	.half_closed = on_half_closed,
