@@ -1,8 +1,6 @@
 /* Discovery: aggregated (KEP-3352) and the older documents. */
 #include "kind/kind_priv.h"
 
-#include <stdio.h>
-
 /* Kinds are in order of group and version, so groups and versions are runs of s->all. */
 static bool same_group(const struct kind_set *s, size_t i, size_t j)
 {
@@ -118,14 +116,13 @@ static void add_group(struct buf *b, const struct kind_set *s, size_t from, size
 	buf_adds(b, "]}");
 }
 
-static struct bytes *make_discovery(const struct kind_set *s, bool beta, bool core)
+static struct bytes *make_discovery(const struct kind_set *s, bool core)
 {
 	struct buf b = { 0 };
 	const char *sep = "";
-	buf_addf(&b,
-		 "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\","
-		 "\"metadata\":{},\"items\":[",
-		 beta ? "v2beta1" : "v2");
+	buf_adds(&b,
+		 "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\","
+		 "\"metadata\":{},\"items\":[");
 	for (size_t i = 0; i < s->len; i = group_end(s, i)) {
 		if ((s->all[i]->pub.group.len == 0) != core)
 			continue;
@@ -137,30 +134,18 @@ static struct bytes *make_discovery(const struct kind_set *s, bool beta, bool co
 	return kind_take(&b);
 }
 
-static struct bytes *discovery(struct kind_set *s, bool beta, bool core, const char **etag)
-{
-	(void)pthread_mutex_lock(&s->lock);
-	if (!s->discovery[beta][core]) {
-		char hex[65];
-		s->discovery[beta][core] = make_discovery(s, beta, core);
-		kind_sha256_hex(bytes_str(s->discovery[beta][core]), hex);
-		(void)snprintf(s->etag[beta][core], KIND_ETAG_MAX, "\"%s\"", hex);
-	}
-	struct bytes *b = bytes_ref(s->discovery[beta][core]);
-	(void)pthread_mutex_unlock(&s->lock);
-	if (etag)
-		*etag = s->etag[beta][core];
-	return b;
-}
-
 struct bytes *kind_discovery_v2(struct kind_set *s, bool core, const char **etag)
 {
-	return discovery(s, false, core, etag);
-}
-
-struct bytes *kind_discovery_v2beta1(struct kind_set *s, bool core, const char **etag)
-{
-	return discovery(s, true, core, etag);
+	(void)pthread_mutex_lock(&s->lock);
+	if (!s->discovery[core]) {
+		s->discovery[core] = make_discovery(s, core);
+		kind_sha256_hex(bytes_str(s->discovery[core]), s->etag[core]);
+	}
+	struct bytes *b = bytes_ref(s->discovery[core]);
+	(void)pthread_mutex_unlock(&s->lock);
+	if (etag)
+		*etag = s->etag[core];
+	return b;
 }
 
 /* ---- older documents ---- */

@@ -174,11 +174,9 @@ void kind_index(const struct kind_set *s, struct str key, struct str value, stru
 
 /*
  * Aggregated discovery (apidiscovery.k8s.io/v2): core = the document of /api, else
- * of /apis.  *etag is a strong ETag with its quotes.  kubectl 1.27 to 1.29 ask for
- * v2beta1 alone: the same but for its name.
+ * of /apis.  *etag is a hash, without quotes.
  */
 struct bytes *kind_discovery_v2(struct kind_set *s, bool core, const char **etag);
-struct bytes *kind_discovery_v2beta1(struct kind_set *s, bool core, const char **etag);
 /* Legacy: /api, /apis, /api/v1, /apis/G, /apis/G/V; NULL when there is no such group version. */
 struct bytes *kind_api_versions(struct kind_set *s);
 struct bytes *kind_api_group_list(struct kind_set *s);

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 
 enum {
-	KIND_ETAG_MAX = 72,     /* 64 hexadecimal digits, quotes, NUL */
 	KIND_VERSIONS_MAX = 32, /* of one CRD */
 };
 
@@ -58,10 +57,10 @@ struct kind_set {
 	size_t units_len;
 	const struct kind_info **all, **by_url, **by_gvk, **by_key;
 	size_t len, keys_len;
-	struct arena *scratch; /* of kind_index */
-	pthread_mutex_t lock;  /* of what follows: made on first use */
-	struct bytes *discovery[2][2]; /* [beta][core] */
-	char etag[2][2][KIND_ETAG_MAX];
+	struct arena *scratch;      /* of kind_index */
+	pthread_mutex_t lock;       /* of what follows: made on first use */
+	struct bytes *discovery[2]; /* of /apis, of /api */
+	char etag[2][65];
 	struct map *hashes; /* group version -> char[65]; never shrinks */
 };
 

@@ -187,8 +187,8 @@ void kind_set_unref(struct kind_set *s)
 	mem_free(s->by_key);
 	arena_fini(s->scratch);
 	mem_free(s->scratch);
-	for (size_t i = 0; i < 4; i++)
-		bytes_unref(s->discovery[i / 2][i % 2]);
+	bytes_unref(s->discovery[0]);
+	bytes_unref(s->discovery[1]);
 	(void)pthread_mutex_destroy(&s->lock);
 	mem_free(s);
 }

@@ -310,7 +310,7 @@ Test(kind_crd, discovery_lists_every_resource_once)
 	struct bytes *b = kind_discovery_v2(s, true, &etag);
 	struct bytes *same = kind_discovery_v2(s, true, &again);
 	cr_expect(b == same && strcmp(etag, again) == 0);
-	cr_expect(etag[0] == '"' && strlen(etag) == 66);
+	cr_expect(strlen(etag) == 64);
 	const struct json *doc = parse_json(b);
 	const struct json *v1 =
 		json_at(json_getc(json_at(json_getc(doc, "items"), 0), "versions"), 0);
@@ -334,11 +334,6 @@ Test(kind_crd, discovery_lists_every_resource_once)
 	cr_expect(str_is(json_str(json_getc(json_at(json_getc(last, "versions"), 0), "version")),
 			 "v1"));
 	cr_expect(json_len(json_getc(last, "versions")) == 2);
-	b = kind_discovery_v2beta1(s, false, &again);
-	cr_expect(strcmp(etag, again) != 0);
-	cr_expect(str_is(json_str(json_getc(parse_json(b), "apiVersion")),
-			 "apidiscovery.k8s.io/v2beta1"));
-	bytes_unref(b);
 
 	b = kind_api_versions(s);
 	cr_expect_str_eq(json_text(&arena, json_getc(parse_json(b), "versions")).p, "[\"v1\"]");
