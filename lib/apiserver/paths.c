@@ -108,7 +108,9 @@ static void serve_openapi_v2(struct req *r)
 			  type);
 		return;
 	}
-	req_reply_bytes(r, 200, type, NULL, kind_openapi_v2());
+	/* No "@" in what is answered: kubectl up to 1.29 cannot parse it there. */
+	static const char answered[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+	req_reply_bytes(r, 200, answered, NULL, kind_openapi_v2());
 }
 
 static void serve_group(struct req *r, struct str rest)
