@@ -35,7 +35,6 @@ static void see_lease(struct controllers *c, const struct json *lease, uint64_t 
 	n->lease_text = str_n(mem_strndup(t.p, t.len), t.len);
 	n->lease_changed_ms = now;
 	n->lease_known = true;
-	n->reported_ready = true;
 }
 
 static void on_leases(void *arg, int status, struct str body, const struct error *err)
@@ -110,7 +109,7 @@ static struct node_state node_input(struct arena *a, const struct controllers *c
 		.name = n->name,
 		.zone = n->zone,
 		.recorded = recorded(n),
-		.reported_ready = !str_is(n->ready, "False"),
+		.reported_ready = str_is(n->ready, "True") || str_is(n->ready, "Unknown"),
 		.silent_ms = now > since ? now - since : 0,
 		.lease_known = n->lease_known,
 		.tainted_not_ready = has_taint(n, TAINT_NOT_READY),
@@ -142,19 +141,22 @@ static struct node_state node_input(struct arena *a, const struct controllers *c
 
 /* ---- effects ---- */
 
+/*
+ * Ready True and False are the agent's own words; this controller says only Unknown, and takes that back
+ * when the heartbeats are back before the agent's next report.
+ */
 static void send_condition(struct controllers *c, struct job *j, const struct node *n,
 			   enum node_health h)
 {
 	static const struct {
 		const char *status, *reason, *message;
 	} text[] = {
-		[NODE_READY] = { "True", "AgentReady", "the agent reports that the node is ready" },
-		[NODE_NOT_READY] = { "False", "AgentNotReady",
-				     "the agent reports that the node is not ready" },
+		[NODE_READY] = { "True", "AgentReady", "the agent sends heartbeats again" },
 		[NODE_UNREACHABLE] = { "Unknown", "NodeStatusUnknown",
 				       "the agent stopped sending heartbeats" },
 	};
-	if (str_is(n->ready, text[h].status))
+	bool unknown = str_is(n->ready, "Unknown");
+	if (h == NODE_NOT_READY || unknown == (h == NODE_UNREACHABLE))
 		return;
 	struct arena *a = job_arena(j);
 	struct buf now = { 0 };

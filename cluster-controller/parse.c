@@ -362,6 +362,7 @@ void parse_node(struct node *n, const struct json *obj)
 	add_resources(a, alloc ? alloc : json_getc(status, "capacity"), &n->sched.allocatable);
 	const struct json *ready = parse_condition(json_getc(status, "conditions"), "Ready");
 	n->ready = keep(a, json_getc(ready, "status"));
+	n->sched.not_ready = !str_is(n->ready, "True");
 	n->ready_reason = keep(a, json_getc(ready, "reason"));
 }
 

@@ -145,6 +145,8 @@ static struct str filter_node(const struct state *s, const struct sched_node *no
 	if (node->unschedulable &&
 	    !sched_tolerates(s->pod->tolerations, s->pod->tolerations_len, &cordon))
 		return STR("node(s) were unschedulable");
+	if (node->not_ready)
+		return STR("node(s) were not ready");
 	const struct sched_taint *t = untolerated(s->pod, node);
 	if (t)
 		return arena_strf(s->a, "node(s) had untolerated taint {%.*s: %.*s}",

@@ -158,7 +158,6 @@ static void on_node_set(void *arg, struct str key, const struct json *obj, struc
 		n->lease_changed_ms = old->lease_changed_ms;
 		n->lease_known = old->lease_known;
 		n->tainted_since_ms = old->tainted_since_ms;
-		n->reported_ready = old->reported_ready;
 		old->lease_text = STR_NONE;
 		node_free(old);
 	}
