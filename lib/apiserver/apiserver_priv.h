@@ -180,7 +180,8 @@ struct req {
 	bool scale_view; /* answer with the Scale of the object */
 	void *extra;     /* of the verb */
 	void (*extra_fini)(struct req *r);
-	struct list link; /* in shard->streams or ->pending */
+	struct gzip_stream *gzip; /* of the answer; NULL = none */
+	struct list link;         /* in shard->streams or ->pending */
 };
 
 /* req.c */

@@ -1,6 +1,7 @@
 /* Between http/server and the engine: connections in, request log out. */
 #include "apiserver/front.h"
 
+#include "apiserver/gzip.h"
 #include "base/log.h"
 #include "sys/clock.h"
 
@@ -48,6 +49,7 @@ static void on_close(struct http_request *http)
 		r->program_route->closed(r->program_route->arg, http);
 	if (r->is_watch && !r->program_route)
 		watch_closed(r);
+	r->gzip = gzip_free(r->gzip);
 	r->gone = true;
 	r->http = NULL;
 	if (r->pending == 0)
@@ -61,13 +63,15 @@ static void on_stop(struct http_request *http)
 		r->program_route->stop(r->program_route->arg, http);
 	else if (r->program_route)
 		http_end(http);
-	else
+	else if (!r->gzip)
 		watch_stop(r);
 }
 
 static void on_drained(struct http_request *http)
 {
 	struct req *r = http->user;
+	if (r->gzip)
+		gzip_drained(r->gzip);
 	if (r->program_route && r->program_route->drained)
 		r->program_route->drained(r->program_route->arg, http);
 }

@@ -105,10 +105,12 @@ void req_reply_body(struct req *r, int status, const char *type, const struct re
 	struct headers h = { 0 };
 	usual_headers(r, type, x, &h);
 	if (r->accept.gzip && body->bytes >= GZIP_BYTES_MIN) {
-		gzip_body(body);
 		add(&h, "content-encoding", STR("gzip"));
 		if (!x || !x->vary)
 			add(&h, "vary", STR("Accept-Encoding"));
+		http_begin(r->http, status, h.v, h.len);
+		r->gzip = gzip_start(r->http, r->shard->loop, body);
+		return;
 	}
 	http_reply_body(r->http, status, h.v, h.len, body);
 }
