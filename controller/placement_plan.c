@@ -203,14 +203,14 @@ static struct place_share share_up(const struct place_scene *s, struct place_wor
 	if (w->c->deleting) { /* comes back when it is gone */
 		x.phase = PLACE_REMOVING;
 		x.decided = true;
-		x.record = wanted ? w->target : PLACE_LEAVING;
+		x.record = wanted ? 0 : PLACE_LEAVING;
 		return x;
 	}
 	int64_t n = w->target >= w->current ? w->target : shrink_to(w, need, have);
 	x.decided = true;
 	x.replicas = n;
 	x.act = PLACE_APPLY;
-	x.record = n;
+	x.record = min64(n, w->current);
 	if (!wanted && n == 0) {
 		x.act = PLACE_REMOVE;
 		x.record = PLACE_LEAVING;

@@ -2,7 +2,9 @@
  * placement_plan - decides in which clusters one workload runs, with how many replicas, and what may be changed now.
  *
  * Pure: no clock, no I/O; the same input gives the same plan.  Nothing is remembered between
- * plans but what the caller keeps durably for each cluster: its record, written BEFORE a share is changed there.
+ * plans but what the caller keeps durably for each cluster: its record.  That there is one says that the workload
+ * may be there; its number is a floor, so many replicas are there for sure.  It is written
+ * before a share shrinks and after it grew was seen.
  *
  * Promises, whatever is stale, lost or partitioned:
  *   - in a cluster that cannot be reached nothing is changed and nothing deleted;
@@ -105,7 +107,7 @@ struct place_cluster {
 	bool well;           /* PLACE_UP: has a node that is ready */
 	uint64_t failing_ms; /* down or not well for so long */
 	int64_t fits;        /* by_capacity: further replicas that fit */
-	int64_t record;      /* share that was recorded last, or PLACE_UNRECORDED, PLACE_LEAVING */
+	int64_t record;      /* floor that was recorded last, or PLACE_UNRECORDED, PLACE_LEAVING */
 	/* seen there; only with PLACE_UP */
 	bool exists, deleting;
 	int64_t current; /* spec.replicas there; 1 when it has none */

@@ -44,6 +44,14 @@ static inline bool place_holds(const struct place_work *w)
 	return w->record >= 0;
 }
 
+/* What a cluster has or was last known to have. */
+static inline int64_t place_held(const struct place_work *w)
+{
+	if (!place_holds(w))
+		return 0;
+	return w->current > w->record ? w->current : w->record;
+}
+
 static inline bool place_divides(const struct place_scene *s)
 {
 	return s->in->spec->divide && s->in->scalable;

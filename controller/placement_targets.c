@@ -44,7 +44,7 @@ static void group_add(struct group *g, const struct place_scene *s, size_t i,
 {
 	g->at[g->len] = i;
 	g->weights[g->len] = weights[i];
-	g->held[g->len] = place_holds(&s->w[i]) ? s->w[i].record : 0;
+	g->held[g->len] = place_held(&s->w[i]);
 	g->len++;
 }
 
@@ -68,7 +68,7 @@ static void divide_by_region(struct place_scene *s, int64_t total, const int64_t
 		for (size_t i = 0; i < s->len; i++) {
 			if (in[i] && s->w[i].region == r) {
 				weight += weights[i];
-				held += place_holds(&s->w[i]) ? s->w[i].record : 0;
+				held += place_held(&s->w[i]);
 			}
 		}
 		if (!weight)
@@ -116,7 +116,7 @@ static void divide_by_capacity(struct place_scene *s, int64_t total, const bool 
 	for (size_t i = 0; i < s->len; i++) {
 		if (!in[i])
 			continue;
-		ret[i] = place_holds(&s->w[i]) ? s->w[i].record : 0;
+		ret[i] = place_held(&s->w[i]);
 		held += ret[i];
 		weights[i] = s->w[i].c->fits > 0 ? s->w[i].c->fits : 0;
 		room += weights[i];
