@@ -5,10 +5,10 @@
 #include <assert.h>
 
 /*
- * The block: struct bytes, JSON, NUL, padding to 8, struct tail, key, references,
+ * The block: struct bytes, JSON, NUL, padding to 8, struct watch_tail, key, references,
  * text that is not in the JSON as it stands.  Offsets count from the first byte of the JSON.
  */
-struct tail {
+struct watch_tail {
 	int64_t rev, create_rev;
 	uint32_t splice; /* where "resourceVersion" was put in; 0 = nowhere */
 	uint16_t key_len;
@@ -34,10 +34,10 @@ static const struct bytes *bytes_of(const struct watch_obj *o)
 	return (const struct bytes *)(const void *)o;
 }
 
-static const struct tail *tail_of(const struct watch_obj *o)
+const struct watch_tail *watch_obj_tail(const struct watch_obj *o)
 {
 	const char *block = (const char *)o;
-	return (const struct tail *)(const void *)(block + tail_offset(bytes_of(o)->len));
+	return (const struct watch_tail *)(const void *)(block + tail_offset(bytes_of(o)->len));
 }
 
 /* ---- building ---- */
@@ -121,7 +121,7 @@ static struct layout plan(struct str key, int64_t rev, struct str value,
 	}
 	l.json_len = value.len + l.rv_len;
 	for_each_text(ix, measure, &l);
-	size_t key_at = tail_offset(l.json_len) + sizeof(struct tail) - sizeof(struct bytes);
+	size_t key_at = tail_offset(l.json_len) + sizeof(struct watch_tail) - sizeof(struct bytes);
 	l.wide |= key_at + key.len + l.refs * 4 + l.text >= 1U << OFF_BITS;
 	l.text_at = key_at + key.len + l.refs * (l.wide ? 8 : 4);
 	return l;
@@ -169,8 +169,8 @@ struct watch_obj *watch_obj_new(struct str key, int64_t rev, int64_t create_rev,
 	memcpy(b->data + l.splice, l.rv, l.rv_len);
 	memcpy(b->data + l.splice + l.rv_len, value.p + l.splice, value.len - l.splice);
 	b->data[l.json_len] = '\0';
-	struct tail *t = (struct tail *)(void *)(block + tail_offset(l.json_len));
-	*t = (struct tail){
+	struct watch_tail *t = (struct watch_tail *)(void *)(block + tail_offset(l.json_len));
+	*t = (struct watch_tail){
 		.rev = rev,
 		.create_rev = create_rev,
 		.splice = (uint32_t)l.splice,
@@ -190,7 +190,7 @@ struct watch_obj *watch_obj_new(struct str key, int64_t rev, int64_t create_rev,
 void watch_obj_with_rev(const struct watch_obj *o, int64_t rev, struct buf *out)
 {
 	struct str json = watch_obj_json(o);
-	size_t splice = tail_of(o)->splice;
+	size_t splice = watch_obj_tail(o)->splice;
 	struct str name = STR("\"resourceVersion\":\"");
 	if (splice == 0) {
 		buf_add_str(out, json);
@@ -223,27 +223,27 @@ struct bytes *watch_obj_bytes(struct watch_obj *o)
 
 int64_t watch_obj_rev(const struct watch_obj *o)
 {
-	return tail_of(o)->rev;
+	return watch_obj_tail(o)->rev;
 }
 
 int64_t watch_obj_create_rev(const struct watch_obj *o)
 {
-	return tail_of(o)->create_rev;
+	return watch_obj_tail(o)->create_rev;
 }
 
 size_t watch_obj_labels(const struct watch_obj *o)
 {
-	return tail_of(o)->labels;
+	return watch_obj_tail(o)->labels;
 }
 
 size_t watch_obj_fields(const struct watch_obj *o)
 {
-	return tail_of(o)->fields;
+	return watch_obj_tail(o)->fields;
 }
 
 size_t watch_obj_owners(const struct watch_obj *o)
 {
-	return tail_of(o)->owners;
+	return watch_obj_tail(o)->owners;
 }
 
 struct str watch_obj_json(const struct watch_obj *o)
@@ -251,10 +251,14 @@ struct str watch_obj_json(const struct watch_obj *o)
 	return bytes_str(bytes_of(o));
 }
 
+struct str watch_tail_key(const struct watch_tail *t)
+{
+	return str_n((const char *)(t + 1), t->key_len);
+}
+
 struct str watch_obj_key(const struct watch_obj *o)
 {
-	const struct tail *t = tail_of(o);
-	return str_n((const char *)(t + 1), t->key_len);
+	return watch_tail_key(watch_obj_tail(o));
 }
 
 struct str watch_obj_name(const struct watch_obj *o)
@@ -273,7 +277,7 @@ struct str watch_obj_namespace(const struct watch_obj *o)
 	return end < 0 ? STR("") : str_sub(key, (size_t)resource + 1, (size_t)end);
 }
 
-static struct str text_at(const struct watch_obj *o, const struct tail *t, size_t i)
+static struct str text_at(const struct watch_obj *o, const struct watch_tail *t, size_t i)
 {
 	const char *refs = (const char *)(t + 1) + t->key_len;
 	uint32_t off = 0;
@@ -292,21 +296,21 @@ static struct str text_at(const struct watch_obj *o, const struct tail *t, size_
 
 struct str watch_obj_label_key(const struct watch_obj *o, size_t i)
 {
-	const struct tail *t = tail_of(o);
+	const struct watch_tail *t = watch_obj_tail(o);
 	assert(i < t->labels);
 	return text_at(o, t, 2 * i);
 }
 
 struct str watch_obj_label_value(const struct watch_obj *o, size_t i)
 {
-	const struct tail *t = tail_of(o);
+	const struct watch_tail *t = watch_obj_tail(o);
 	assert(i < t->labels);
 	return text_at(o, t, 2 * i + 1);
 }
 
 bool watch_obj_label(const struct watch_obj *o, struct str key, struct str *ret)
 {
-	const struct tail *t = tail_of(o);
+	const struct watch_tail *t = watch_obj_tail(o);
 	for (size_t i = 0; i < t->labels; i++) {
 		if (!str_eq(text_at(o, t, 2 * i), key))
 			continue;
@@ -318,14 +322,14 @@ bool watch_obj_label(const struct watch_obj *o, struct str key, struct str *ret)
 
 struct str watch_obj_field(const struct watch_obj *o, size_t i)
 {
-	const struct tail *t = tail_of(o);
+	const struct watch_tail *t = watch_obj_tail(o);
 	assert(i < t->fields);
 	return text_at(o, t, 2 * (size_t)t->labels + i);
 }
 
 struct str watch_obj_owner_uid(const struct watch_obj *o, size_t i)
 {
-	const struct tail *t = tail_of(o);
+	const struct watch_tail *t = watch_obj_tail(o);
 	assert(i < t->owners);
 	return text_at(o, t, 2 * (size_t)t->labels + t->fields + i);
 }

@@ -15,6 +15,14 @@
 struct watch_obj *watch_obj_new(struct str key, int64_t rev, int64_t create_rev, struct str value,
 				const struct watch_index *ix);
 
+/*
+ * Where the object's key stands, for structures that compare keys much: reading the key from here
+ * touches nothing else of the object.  Lives as long as the object.
+ */
+struct watch_tail;
+const struct watch_tail *watch_obj_tail(const struct watch_obj *o);
+struct str watch_tail_key(const struct watch_tail *t);
+
 /* The JSON with another resourceVersion, appended. */
 void watch_obj_with_rev(const struct watch_obj *o, int64_t rev, struct buf *out);
 

@@ -9,20 +9,20 @@ struct watch_node {
 	_Atomic uint32_t refs;
 	uint16_t n;
 	uint16_t height; /* 0 = leaf */
+	/*
+	 * Keys of the objects, or of the least object of each child.  Held apart from the
+	 * objects: a search touches one place of each object it compares with.
+	 */
+	const struct watch_tail *key[WIDTH];
 	union {
 		struct watch_obj *obj[WIDTH]; /* each with a reference */
 		struct watch_node *child[WIDTH];
 	};
 };
 
-/*
- * What an inner node knows of its children without touching them.  The least object
- * of a child lives as long as the child.
- */
 struct inner {
 	struct watch_node node;
-	struct watch_obj *min[WIDTH];
-	uint32_t count[WIDTH];
+	uint32_t count[WIDTH]; /* objects in each child */
 };
 
 static struct inner *inner_of(struct watch_node *n)
@@ -75,12 +75,10 @@ static struct watch_node *own(struct watch_node *n)
 		return n;
 	struct watch_node *copy = new_node(n->height);
 	copy->n = n->n;
+	memcpy(copy->key, n->key, n->n * sizeof(n->key[0]));
 	memcpy(copy->obj, n->obj, n->n * sizeof(n->obj[0]));
-	if (n->height) {
-		const struct inner *from = inner_of_const(n);
-		memcpy(inner_of(copy)->min, from->min, n->n * sizeof(from->min[0]));
-		memcpy(inner_of(copy)->count, from->count, n->n * sizeof(from->count[0]));
-	}
+	if (n->height)
+		memcpy(inner_of(copy)->count, inner_of_const(n)->count, n->n * sizeof(uint32_t));
 	for (size_t i = 0; i < n->n; i++) {
 		if (n->height)
 			(void)watch_tree_ref(n->child[i]);
@@ -102,21 +100,16 @@ static uint32_t count_of(const struct watch_node *n)
 	return sum;
 }
 
-static struct watch_obj *min_of(const struct watch_node *n)
-{
-	return n->height ? inner_of_const(n)->min[0] : n->obj[0];
-}
-
 /* Entries i.. of n move up by one, for another one to come in; n is not full. */
 static void open_slot(struct watch_node *n, size_t i)
 {
 	assert(n->n < WIDTH);
 	size_t tail = n->n - i;
+	memmove(&n->key[i + 1], &n->key[i], tail * sizeof(n->key[0]));
 	memmove(&n->obj[i + 1], &n->obj[i], tail * sizeof(n->obj[0]));
 	if (n->height) {
-		struct inner *in = inner_of(n);
-		memmove(&in->min[i + 1], &in->min[i], tail * sizeof(in->min[0]));
-		memmove(&in->count[i + 1], &in->count[i], tail * sizeof(in->count[0]));
+		uint32_t *count = inner_of(n)->count;
+		memmove(&count[i + 1], &count[i], tail * sizeof(count[0]));
 	}
 	n->n++;
 }
@@ -125,11 +118,11 @@ static void close_slot(struct watch_node *n, size_t i)
 {
 	n->n--;
 	size_t tail = n->n - i;
+	memmove(&n->key[i], &n->key[i + 1], tail * sizeof(n->key[0]));
 	memmove(&n->obj[i], &n->obj[i + 1], tail * sizeof(n->obj[0]));
 	if (n->height) {
-		struct inner *in = inner_of(n);
-		memmove(&in->min[i], &in->min[i + 1], tail * sizeof(in->min[0]));
-		memmove(&in->count[i], &in->count[i + 1], tail * sizeof(in->count[0]));
+		uint32_t *count = inner_of(n)->count;
+		memmove(&count[i], &count[i + 1], tail * sizeof(count[0]));
 	}
 }
 
@@ -138,20 +131,25 @@ static void move_tail(struct watch_node *n, size_t from, struct watch_node *to)
 {
 	size_t k = n->n - from;
 	assert(to->n + k <= WIDTH && to->height == n->height);
+	memcpy(&to->key[to->n], &n->key[from], k * sizeof(n->key[0]));
 	memcpy(&to->obj[to->n], &n->obj[from], k * sizeof(n->obj[0]));
-	if (n->height) {
-		const struct inner *in = inner_of(n);
-		memcpy(&inner_of(to)->min[to->n], &in->min[from], k * sizeof(in->min[0]));
-		memcpy(&inner_of(to)->count[to->n], &in->count[from], k * sizeof(in->count[0]));
-	}
+	if (n->height)
+		memcpy(&inner_of(to)->count[to->n], &inner_of(n)->count[from],
+		       k * sizeof(uint32_t));
 	to->n = (uint16_t)(to->n + k);
 	n->n = (uint16_t)from;
+}
+
+static void set_obj(struct watch_node *n, size_t i, struct watch_obj *o)
+{
+	n->obj[i] = o;
+	n->key[i] = watch_obj_tail(o);
 }
 
 static void set_child(struct watch_node *n, size_t i, struct watch_node *child)
 {
 	n->child[i] = child;
-	inner_of(n)->min[i] = min_of(child);
+	n->key[i] = child->key[0];
 	inner_of(n)->count[i] = count_of(child);
 }
 
@@ -176,23 +174,31 @@ static bool is_up_to_prefix(struct str key, struct str place)
 	return str_starts(key, place) || str_cmp(key, place) < 0;
 }
 
-static size_t lower_bound(struct watch_obj *const *a, size_t n, struct str place, before_fn before)
+/* Number of entries before the place. */
+static size_t lower_bound(const struct watch_node *n, struct str place, before_fn before)
 {
 	size_t from = 0;
-	while (from < n) {
-		size_t mid = (from + n) / 2;
-		if (before(watch_obj_key(a[mid]), place))
+	size_t to = n->n;
+	while (from < to) {
+		size_t mid = (from + to) / 2;
+		if (before(watch_tail_key(n->key[mid]), place))
 			from = mid + 1;
 		else
-			n = mid;
+			to = mid;
 	}
 	return from;
+}
+
+/* Whether entry i of a leaf has this key. */
+static bool is_at(const struct watch_node *n, size_t i, struct str key)
+{
+	return i < n->n && str_eq(watch_tail_key(n->key[i]), key);
 }
 
 /* The child where `key` belongs. */
 static size_t child_for(const struct watch_node *n, struct str key)
 {
-	size_t i = lower_bound(inner_of_const(n)->min, n->n, key, is_less_or_equal);
+	size_t i = lower_bound(n, key, is_less_or_equal);
 	return i ? i - 1 : 0;
 }
 
@@ -202,8 +208,8 @@ struct watch_obj *watch_tree_find(const struct watch_node *n, struct str key)
 		return NULL;
 	while (n->height)
 		n = n->child[child_for(n, key)];
-	size_t i = lower_bound(n->obj, n->n, key, is_less);
-	return i < n->n && str_eq(watch_obj_key(n->obj[i]), key) ? n->obj[i] : NULL;
+	size_t i = lower_bound(n, key, is_less);
+	return is_at(n, i, key) ? n->obj[i] : NULL;
 }
 
 /* Number of objects before the place. */
@@ -212,14 +218,14 @@ static size_t rank(const struct watch_node *n, struct str place, before_fn befor
 	size_t sum = 0;
 	while (n && n->height) {
 		const struct inner *in = inner_of_const(n);
-		size_t i = lower_bound(in->min, n->n, place, before);
+		size_t i = lower_bound(n, place, before);
 		if (i == 0)
 			return sum;
 		for (size_t k = 0; k + 1 < i; k++)
 			sum += in->count[k];
 		n = n->child[i - 1];
 	}
-	return n ? sum + lower_bound(n->obj, n->n, place, before) : 0;
+	return n ? sum + lower_bound(n, place, before) : 0;
 }
 
 size_t watch_tree_count(const struct watch_node *root, struct str prefix)
@@ -244,9 +250,9 @@ static bool walk(const struct watch_node *n, const struct walk *w, bool all)
 		}
 		return true;
 	}
-	size_t first = all ? 0 : lower_bound(n->obj, n->n, w->from, is_less);
+	size_t first = all ? 0 : lower_bound(n, w->from, is_less);
 	for (size_t i = first; i < n->n; i++) {
-		if (!str_starts(watch_obj_key(n->obj[i]), w->prefix) || !w->fn(w->arg, n->obj[i]))
+		if (!str_starts(watch_tail_key(n->key[i]), w->prefix) || !w->fn(w->arg, n->obj[i]))
 			return false;
 	}
 	return true;
@@ -286,7 +292,7 @@ static struct watch_node *insert_at(struct watch_node *n, size_t i, bool at_end,
 	if (child)
 		set_child(n, i, child);
 	else
-		n->obj[i] = o;
+		set_obj(n, i, o);
 	return right;
 }
 
@@ -296,10 +302,10 @@ static struct watch_node *put(struct watch_node *n, struct watch_obj *o, bool at
 {
 	struct str key = watch_obj_key(o);
 	if (n->height == 0) {
-		size_t i = lower_bound(n->obj, n->n, key, is_less);
-		if (i < n->n && str_eq(watch_obj_key(n->obj[i]), key)) {
+		size_t i = lower_bound(n, key, is_less);
+		if (is_at(n, i, key)) {
 			*ret_old = n->obj[i];
-			n->obj[i] = o;
+			set_obj(n, i, o);
 			return NULL;
 		}
 		return insert_at(n, i, at_end, o, NULL);
@@ -344,7 +350,7 @@ static void join(struct watch_node *n, size_t i)
 static struct watch_obj *del(struct watch_node *n, struct str key)
 {
 	if (n->height == 0) {
-		size_t i = lower_bound(n->obj, n->n, key, is_less);
+		size_t i = lower_bound(n, key, is_less);
 		struct watch_obj *old = n->obj[i];
 		close_slot(n, i);
 		return old;
@@ -390,18 +396,19 @@ size_t watch_tree_check(const struct watch_node *n)
 	if (!n)
 		return 0;
 	assert(n->n >= 1 && n->n <= WIDTH && atomic_load(&n->refs) >= 1);
-	if (n->height == 0) {
-		for (size_t i = 1; i < n->n; i++)
-			assert(str_cmp(watch_obj_key(n->obj[i - 1]), watch_obj_key(n->obj[i])) < 0);
+	for (size_t i = 1; i < n->n; i++)
+		assert(str_cmp(watch_tail_key(n->key[i - 1]), watch_tail_key(n->key[i])) < 0);
+	for (size_t i = 0; i < n->n && n->height == 0; i++)
+		assert(n->key[i] == watch_obj_tail(n->obj[i]));
+	if (n->height == 0)
 		return n->n;
-	}
 	size_t sum = 0;
 	for (size_t i = 0; i < n->n; i++) {
 		const struct watch_node *child = n->child[i];
 		size_t count = watch_tree_check(child);
 		assert(child->height + 1 == n->height);
 		assert(inner_of_const(n)->count[i] == count);
-		assert(inner_of_const(n)->min[i] == min_of(child));
+		assert(n->key[i] == child->key[0]);
 		sum += count;
 	}
 	return sum;
