@@ -157,6 +157,7 @@ struct req {
 	const struct apiserver_route *program_route; /* or NULL */
 	struct apiserver_info info;
 	void *route_state;
+	bool route_called;
 	uint64_t start_us;
 	char audit_id[UUID_LEN + 1];
 	int status; /* answered */

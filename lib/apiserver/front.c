@@ -45,7 +45,7 @@ static void on_close(struct http_request *http)
 		return;
 	if (r->s->cfg.request_log)
 		log_request(r, http);
-	if (r->program_route && r->program_route->closed)
+	if (r->route_called && r->program_route->closed)
 		r->program_route->closed(r->program_route->arg, http);
 	if (r->is_watch && !r->program_route)
 		watch_closed(r);

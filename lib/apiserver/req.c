@@ -359,6 +359,7 @@ static void serve_program_route(struct req *r)
 	r->info.query = r->query;
 	r->info.path_rest =
 		t->prefix ? str_sub(r->path, strlen(t->prefix), r->path.len) : r->route.rest;
+	r->route_called = true;
 	t->fn(t->arg, r->http, &r->info);
 }
 

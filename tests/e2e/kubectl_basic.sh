@@ -218,8 +218,15 @@ has "impersonate" 'settings' kubectl --as jane --as-group rctl:viewers -n shop g
 no "impersonate plain" 'User "jane" cannot list' kubectl --as jane -n shop get cm
 [ "$(curl -sk -o /dev/null -w '%{http_code}' "https://127.0.0.1:$port/api/v1/namespaces")" = 401 ] || die "anonymous was let in"
 
-say "restart on the same data"
+say "stop with a watch open, restart on the same data"
+kubectl -n shop get cm -w >"$dir/watch.out" 2>&1 &
+watch_pid=$!
+for _ in $(seq 100); do
+    grep -q settings "$dir/watch.out" && break
+    sleep 0.1
+done
 api_stop
+wait "$watch_pid" || die "the watch did not end cleanly: $(cat "$dir/watch.out")"
 api_run
 has "still there" 'web +4/4' kubectl -n shop get deploy
 

@@ -36,8 +36,8 @@ struct harness {
 	struct str text;
 };
 
-static inline void harness_start(struct harness *h, enum kind_plane plane, char *const *args,
-				 int argc)
+static inline void harness_start_with(struct harness *h, enum kind_plane plane, char *const *args,
+				      int argc, void (*before)(struct harness *h))
 {
 	*h = (struct harness){ 0 };
 	size_t n = apiserver_settings(&h->cfg, h->rows, HARNESS_ROWS);
@@ -67,10 +67,18 @@ static inline void harness_start(struct harness *h, enum kind_plane plane, char 
 	h->cfg.plane = plane;
 	cr_assert_eq(loop_new(&h->loop, &err), 0, "%s", err.msg);
 	cr_assert_eq(apiserver_new(&h->cfg, &h->s, &err), 0, "%s", err.msg);
+	if (before)
+		before(h);
 	cr_assert_eq(apiserver_start(h->s, &err), 0, "%s", err.msg);
 	h->user = (struct auth_user){ .name = STR("admin"),
 				      .groups = { STR("system:masters") },
 				      .groups_len = 1 };
+}
+
+static inline void harness_start(struct harness *h, enum kind_plane plane, char *const *args,
+				 int argc)
+{
+	harness_start_with(h, plane, args, argc, NULL);
 }
 
 static inline void harness_done(void *arg, int status, struct str reply)

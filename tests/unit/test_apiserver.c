@@ -1,3 +1,4 @@
+#include "http/server.h"
 #include "tests/unit/apiserver_harness.h"
 
 static struct harness h;
@@ -837,4 +838,112 @@ Test(apiserver_cluster, a_deployment_scales_through_its_subresource)
 			    "{\"status\":{\"replicas\":3}}"),
 	       200);
 	IS("metadata.generation", "2");
+}
+
+/* ---- limits, routes of a program ---- */
+
+Test(apiserver_alone, a_server_at_its_limit_asks_to_try_again_later, .timeout = 60)
+{
+	char *args[] = { (char *)(uintptr_t) "--watches-max=1",
+			 (char *)(uintptr_t) "--list-limit-max=2" };
+	harness_start(&h, KIND_GLOBAL, args, 2);
+	harness_ready(&h);
+	static struct wire second;
+	EXPECT(harness_post(&h, CMS, cm("a", "", "1")), 201);
+	wire_open(&wire, &h, "view", CMS "?watch=true", "");
+	expect_event(&wire, "ADDED", "a");
+	wire_open(&second, &h, "view", CMS "?watch=true", "");
+	char *line = wire_line(&second);
+	cr_assert_not_null(line);
+	cr_expect_eq(second.status, 429);
+	cr_expect_not_null(strstr(line, "TooManyRequests"));
+	close(second.fd);
+	close(wire.fd);
+	EXPECT(harness_get(&h, "/api/v1/namespaces"), 200);
+	cr_expect_eq(json_len(harness_at(&h, "items")), 2);
+	harness_stop(&h);
+}
+
+Test(apiserver_alone, an_event_goes_after_its_time, .timeout = 60)
+{
+	char *args[] = { (char *)(uintptr_t) "--event-ttl=1s" };
+	harness_start(&h, KIND_GLOBAL, args, 1);
+	harness_ready(&h);
+	EXPECT(harness_post(&h, NS "/events",
+			    "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":{\"kind\":"
+			    "\"ConfigMap\",\"namespace\":"
+			    "\"default\",\"name\":\"x\"},\"reason\":\"R\",\"message\":\"m\","
+			    "\"type\":\"Normal\"}"),
+	       201);
+	harness_until(&h, NS "/events/e", 404);
+	harness_stop(&h);
+}
+
+static int closed;
+
+static void serve_echo(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	(void)arg;
+	char text[256];
+	*apiserver_route_state(req) = text;
+	int n = snprintf(text, sizeof(text),
+			 "{\"rest\":\"%.*s\",\"query\":\"%.*s\",\"user\":\"%.*s\"}\n",
+			 STR_ARG(info->path_rest), STR_ARG(info->query), STR_ARG(info->user->name));
+	http_reply_text(req, 200, "application/json", str_n(text, (size_t)n));
+}
+
+static void on_closed(void *arg, struct http_request *req)
+{
+	(void)arg;
+	(void)req;
+	closed++;
+}
+
+static const char *not_yet(void *arg)
+{
+	(void)arg;
+	return "the part is not there yet";
+}
+
+static void add_routes(struct harness *x)
+{
+	const struct apiserver_route echo = { .prefix = "/echo/",
+					      .fn = serve_echo,
+					      .closed = on_closed };
+	const struct apiserver_route log = { .resource = "pods",
+					     .subresource = "log",
+					     .fn = serve_echo };
+	apiserver_add_route(x->s, &echo);
+	apiserver_add_route(x->s, &log);
+	apiserver_add_group(x->s, "metrics.k8s.io", "v1beta1",
+			    "[{\"name\":\"nodes\",\"singularName\":\"\",\"namespaced\":false,"
+			    "\"kind\":\"NodeMetrics\",\"verbs\":"
+			    "[\"get\",\"list\"]}]");
+	apiserver_add_check(x->s, "part", not_yet, NULL);
+}
+
+Test(apiserver_alone, a_program_serves_routes_groups_and_checks_of_its_own, .timeout = 60)
+{
+	harness_start_with(&h, KIND_CLUSTER, NULL, 0, add_routes);
+	wire_open(&wire, &h, "admin", "/echo/a/b?c=d", "");
+	cr_expect_str_eq(wire_line(&wire),
+			 "{\"rest\":\"a/b\",\"query\":\"c=d\",\"user\":\"admin\"}");
+	close(wire.fd);
+	wire_open(&wire, &h, "plain", "/echo/a", "");
+	(void)wire_line(&wire);
+	cr_expect_eq(wire.status, 403);
+	close(wire.fd);
+	wire_open(&wire, &h, "admin", NS "/pods/p/log?follow=true", "");
+	cr_expect_str_eq(wire_line(&wire),
+			 "{\"rest\":\"\",\"query\":\"follow=true\",\"user\":\"admin\"}");
+	close(wire.fd);
+	EXPECT(harness_get(&h, "/apis/metrics.k8s.io/v1beta1"), 200);
+	IS("resources.0.kind", "NodeMetrics");
+	EXPECT(harness_get(&h, "/apis"), 200);
+	cr_expect_not_null(strstr(h.text.p, "metrics.k8s.io"));
+	EXPECT(harness_get(&h, "/readyz"), 503);
+	cr_expect_not_null(strstr(h.text.p, "part failed: the part is not there yet"));
+	EXPECT(harness_get(&h, "/livez"), 200);
+	harness_stop(&h);
+	cr_expect_eq(closed, 1);
 }
