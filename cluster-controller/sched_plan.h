@@ -91,8 +91,8 @@ struct sched_node {
 	struct sched_labels labels;
 	const struct sched_taint *taints;
 	size_t taints_len;
-	bool unschedulable; /* spec.unschedulable */
-	bool not_ready;     /* its condition Ready is not True */
+	bool unschedulable;                       /* spec.unschedulable */
+	bool not_ready;                           /* its condition Ready is not True */
 	struct sched_resources allocatable, used; /* "pods" is one of them */
 	const struct sched_placed *pods;
 	size_t pods_len;

@@ -102,9 +102,9 @@ enum err_code error_from_http(int status, const char *reason)
 		if (table[i].http != status)
 			continue;
 		if (strcmp(table[i].reason, reason) == 0)
-			return (enum err_code)-i;
+			return (enum err_code) - i;
 		if (!found)
-			by_status = (enum err_code)-i;
+			by_status = (enum err_code) - i;
 		found = true;
 	}
 	return by_status == ERR_EXISTS ? ERR_CONFLICT : by_status;

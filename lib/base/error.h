@@ -17,23 +17,23 @@
 
 enum err_code {
 	ERR_OK = 0,
-	ERR_BAD_REQUEST = -1,     /* the input cannot be understood: syntax, wrong type (400) */
-	ERR_UNAUTHORIZED = -2,    /* who is asking is not known (401) */
-	ERR_FORBIDDEN = -3,       /* who is asking may not (403) */
-	ERR_NOT_FOUND = -4,       /* no such object (404) */
-	ERR_METHOD = -5,          /* the resource has no such verb (405) */
-	ERR_NOT_ACCEPTABLE = -6,  /* no common representation (406) */
-	ERR_EXISTS = -7,          /* the name is taken (409 AlreadyExists) */
-	ERR_CONFLICT = -8,        /* the object changed since it was read (409 Conflict) */
-	ERR_EXPIRED = -9,         /* the revision lies outside the kept history (410) */
-	ERR_TOO_LARGE = -10,      /* the body is over its limit (413) */
-	ERR_MEDIA_TYPE = -11,     /* the body's type does not apply here (415) */
-	ERR_INVALID = -12,        /* understood, but breaks a documented rule (422) */
-	ERR_LIMIT = -13,          /* a configured bound would be crossed; try later (429) */
-	ERR_INTERNAL = -14,       /* our own fault; nothing the caller can do (500) */
-	ERR_UNAVAILABLE = -15,    /* a dependency does not answer; try later (503) */
-	ERR_TIMEOUT = -16,        /* not done in the time given (504) */
-	ERR_UNKNOWN = -17,        /* a write that may or may not have happened (500) */
+	ERR_BAD_REQUEST = -1,    /* the input cannot be understood: syntax, wrong type (400) */
+	ERR_UNAUTHORIZED = -2,   /* who is asking is not known (401) */
+	ERR_FORBIDDEN = -3,      /* who is asking may not (403) */
+	ERR_NOT_FOUND = -4,      /* no such object (404) */
+	ERR_METHOD = -5,         /* the resource has no such verb (405) */
+	ERR_NOT_ACCEPTABLE = -6, /* no common representation (406) */
+	ERR_EXISTS = -7,         /* the name is taken (409 AlreadyExists) */
+	ERR_CONFLICT = -8,       /* the object changed since it was read (409 Conflict) */
+	ERR_EXPIRED = -9,        /* the revision lies outside the kept history (410) */
+	ERR_TOO_LARGE = -10,     /* the body is over its limit (413) */
+	ERR_MEDIA_TYPE = -11,    /* the body's type does not apply here (415) */
+	ERR_INVALID = -12,       /* understood, but breaks a documented rule (422) */
+	ERR_LIMIT = -13,         /* a configured bound would be crossed; try later (429) */
+	ERR_INTERNAL = -14,      /* our own fault; nothing the caller can do (500) */
+	ERR_UNAVAILABLE = -15,   /* a dependency does not answer; try later (503) */
+	ERR_TIMEOUT = -16,       /* not done in the time given (504) */
+	ERR_UNKNOWN = -17,       /* a write that may or may not have happened (500) */
 	ERR_CODE_MIN = ERR_UNKNOWN,
 };
 

@@ -11,8 +11,8 @@
 
 struct heap_node {
 	uint64_t due;
-	uint64_t seq;  /* set by heap_add: equal due keeps the order of adding */
-	size_t index;  /* position + 1; 0 = in no heap */
+	uint64_t seq; /* set by heap_add: equal due keeps the order of adding */
+	size_t index; /* position + 1; 0 = in no heap */
 };
 
 struct heap {

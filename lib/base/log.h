@@ -40,10 +40,10 @@ static inline struct log_value log_value_int(int64_t i)
 }
 
 /* Field values: C string (NULL is ""), struct str, integer. */
-#define LOG_S(cstr) (&(struct log_value){ .kind = LOG_KIND_STR, .s = str_of(cstr) })
+#define LOG_S(cstr)   (&(struct log_value){ .kind = LOG_KIND_STR, .s = str_of(cstr) })
 #define LOG_STR(str_) (&(struct log_value){ .kind = LOG_KIND_STR, .s = (str_) })
-#define LOG_I(int_) (&(struct log_value){ .kind = LOG_KIND_INT, .i = (int64_t)(int_) })
-#define LOG_D(dbl_) (&(struct log_value){ .kind = LOG_KIND_DOUBLE, .d = (dbl_) })
+#define LOG_I(int_)   (&(struct log_value){ .kind = LOG_KIND_INT, .i = (int64_t)(int_) })
+#define LOG_D(dbl_)   (&(struct log_value){ .kind = LOG_KIND_DOUBLE, .d = (dbl_) })
 
 /*
  * `component` must outlive the process (a literal).  `now` returns Unix time in

@@ -80,7 +80,6 @@ static inline char *mem_strdup(const char *s)
 	} while (0)
 
 /* The structure that holds `member` at `ptr`. */
-#define container_of(ptr, type, member) \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

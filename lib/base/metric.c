@@ -10,10 +10,10 @@ static const struct {
 	uint64_t us;
 	const char *le;
 } buckets[] = {
-	{ 1000, "0.001" },    { 2500, "0.0025" },   { 5000, "0.005" },   { 10000, "0.01" },
-	{ 25000, "0.025" },   { 50000, "0.05" },    { 100000, "0.1" },   { 250000, "0.25" },
-	{ 500000, "0.5" },    { 1000000, "1" },     { 2500000, "2.5" },  { 5000000, "5" },
-	{ 10000000, "10" },   { UINT64_MAX, "+Inf" },
+	{ 1000, "0.001" },  { 2500, "0.0025" },     { 5000, "0.005" },  { 10000, "0.01" },
+	{ 25000, "0.025" }, { 50000, "0.05" },      { 100000, "0.1" },  { 250000, "0.25" },
+	{ 500000, "0.5" },  { 1000000, "1" },       { 2500000, "2.5" }, { 5000000, "5" },
+	{ 10000000, "10" }, { UINT64_MAX, "+Inf" },
 };
 enum { BUCKETS = sizeof(buckets) / sizeof(buckets[0]) };
 
@@ -87,17 +87,20 @@ static struct metric *find_or_add(struct metrics *m, enum metric_type type, cons
 	return x;
 }
 
-struct metric *metric_counter(struct metrics *m, const char *name, const char *labels, const char *help)
+struct metric *metric_counter(struct metrics *m, const char *name, const char *labels,
+			      const char *help)
 {
 	return find_or_add(m, METRIC_COUNTER, name, labels, help);
 }
 
-struct metric *metric_gauge(struct metrics *m, const char *name, const char *labels, const char *help)
+struct metric *metric_gauge(struct metrics *m, const char *name, const char *labels,
+			    const char *help)
 {
 	return find_or_add(m, METRIC_GAUGE, name, labels, help);
 }
 
-struct metric *metric_seconds(struct metrics *m, const char *name, const char *labels, const char *help)
+struct metric *metric_seconds(struct metrics *m, const char *name, const char *labels,
+			      const char *help)
 {
 	return find_or_add(m, METRIC_HISTOGRAM, name, labels, help);
 }
@@ -150,7 +153,8 @@ static void print_histogram(const struct metric *x, struct buf *out)
 	uint64_t sum = 0;
 	for (size_t i = 0; i < BUCKETS; i++) {
 		sum += atomic_load_explicit(&x->counts[i], memory_order_relaxed);
-		buf_addf(out, "%s_bucket{%s%sle=\"%s\"} ", x->name, x->labels, comma, buckets[i].le);
+		buf_addf(out, "%s_bucket{%s%sle=\"%s\"} ", x->name, x->labels, comma,
+			 buckets[i].le);
 		buf_add_u64(out, sum);
 		buf_addc(out, '\n');
 	}

@@ -26,11 +26,14 @@ struct metrics *metrics_free(struct metrics *m);
  * "": `verb="GET",code="200"`.  Asking again for the same (name, labels) gives
  * the same metric.  Name and help are literals.
  */
-struct metric *metric_counter(struct metrics *m, const char *name, const char *labels, const char *help);
-struct metric *metric_gauge(struct metrics *m, const char *name, const char *labels, const char *help);
+struct metric *metric_counter(struct metrics *m, const char *name, const char *labels,
+			      const char *help);
+struct metric *metric_gauge(struct metrics *m, const char *name, const char *labels,
+			    const char *help);
 
 /* Seconds in the buckets .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2.5 5 10 +Inf. */
-struct metric *metric_seconds(struct metrics *m, const char *name, const char *labels, const char *help);
+struct metric *metric_seconds(struct metrics *m, const char *name, const char *labels,
+			      const char *help);
 
 void metric_add(struct metric *x, int64_t n);          /* counter (n >= 0) or gauge */
 void metric_set(struct metric *x, int64_t v);          /* gauge */

@@ -18,9 +18,9 @@ struct str {
 };
 
 /* STR("literal"); printf("%.*s", STR_ARG(s)) */
-#define STR(lit)    ((struct str){ "" lit, sizeof(lit) - 1 })
-#define STR_NONE    ((struct str){ NULL, 0 })
-#define STR_ARG(s)  (int)(s).len, (s).p ? (s).p : ""
+#define STR(lit)   ((struct str){ "" lit, sizeof(lit) - 1 })
+#define STR_NONE   ((struct str){ NULL, 0 })
+#define STR_ARG(s) (int)(s).len, (s).p ? (s).p : ""
 
 static inline struct str str_of(const char *s)
 {

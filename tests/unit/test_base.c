@@ -10,6 +10,7 @@
 #include "base/str.h"
 
 #include <criterion/criterion.h>
+
 #include <stdio.h>
 
 Test(error, keeps_code_and_adds_context_in_front)
@@ -69,9 +70,14 @@ Test(str, splits_trims_and_converts)
 		bool ok;
 		int64_t v;
 	} rows[] = {
-		{ "0", true, 0 }, { "-9223372036854775808", true, INT64_MIN },
-		{ "9223372036854775807", true, INT64_MAX }, { "9223372036854775808", false, 0 },
-		{ "", false, 0 }, { "-", false, 0 }, { "1x", false, 0 }, { "+1", false, 0 },
+		{ "0", true, 0 },
+		{ "-9223372036854775808", true, INT64_MIN },
+		{ "9223372036854775807", true, INT64_MAX },
+		{ "9223372036854775808", false, 0 },
+		{ "", false, 0 },
+		{ "-", false, 0 },
+		{ "1x", false, 0 },
+		{ "+1", false, 0 },
 		{ "99999999999999999999", false, 0 },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -155,12 +161,9 @@ Test(list, deletes_while_walking)
 	list_init(&head);
 	for (int i = 0; i < 4; i++)
 		list_append(&head, &it[i].l);
-	list_for_each(p, &head)
-		if (list_entry(p, struct item, l)->v % 2)
-			list_del(p);
+	list_for_each(p, &head) if (list_entry(p, struct item, l)->v % 2) list_del(p);
 	int sum = 0;
-	list_for_each(p, &head)
-		sum = sum * 10 + list_entry(p, struct item, l)->v;
+	list_for_each(p, &head) sum = sum * 10 + list_entry(p, struct item, l)->v;
 	cr_assert_eq(sum, 2);
 	cr_assert_not(list_linked(&it[1].l));
 }
@@ -174,8 +177,10 @@ Test(metric, prints_families_once_and_buckets_cumulatively)
 	metric_add(metric_counter(m, "a_total", "x=\"1\"", "A."), 1);
 	struct buf b = { 0 };
 	metrics_print(m, &b);
-	const char *want = "# HELP a_total A.\n# TYPE a_total counter\na_total{x=\"1\"} 4\na_total{x=\"2\"} 4\n"
-			   "# HELP t_seconds T.\n# TYPE t_seconds histogram\nt_seconds_bucket{le=\"0.001\"} 0\n"
+	const char *want = "# HELP a_total A.\n# TYPE a_total counter\na_total{x=\"1\"} "
+			   "4\na_total{x=\"2\"} 4\n"
+			   "# HELP t_seconds T.\n# TYPE t_seconds "
+			   "histogram\nt_seconds_bucket{le=\"0.001\"} 0\n"
 			   "t_seconds_bucket{le=\"0.0025\"} 1\n";
 	cr_assert(str_starts(buf_str(&b), str_of(want)), "%s", buf_cstr(&b));
 	cr_assert(strstr(buf_cstr(&b), "t_seconds_sum 0.001500\nt_seconds_count 1\n"));
