@@ -390,6 +390,7 @@ struct mpod *mpod_new(struct podmgr *m, struct pod_spec *spec)
 	struct buf b = { 0 };
 	p->mgr = m;
 	p->spec = spec;
+	p->ctrs = mem_new(struct mctr, spec->ctrs_len);
 	p->uid = mem_strndup(spec->uid.p, spec->uid.len);
 	buf_addf(&b, "%s/%s", m->pods_dir, p->uid);
 	p->dir = mem_strdup(buf_cstr(&b));
@@ -426,6 +427,9 @@ void mpod_free(struct mpod *p)
 	loop_timer_stop(&p->reopen);
 	loop_task_cancel(&p->evaluate);
 	drop_sandbox(p);
+	for (size_t i = 0; i < p->spec->ctrs_len; i++)
+		mem_free(p->ctrs[i].waiting_message);
+	mem_free(p->ctrs);
 	pod_spec_free(p->spec);
 	buf_fini(&p->last_status);
 	mem_free(p->uid);

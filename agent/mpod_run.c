@@ -237,8 +237,9 @@ static void on_started(void *arg, const char *error)
 /* Cannot be started as it stands: waits, says why, and is tried again. */
 static void not_yet(struct mctr *c, const char *reason, const struct error *err)
 {
-	bool news = !c->status.waiting || strcmp(c->waiting_message, err->msg) != 0;
-	snprintf(c->waiting_message, sizeof(c->waiting_message), "%s", err->msg);
+	bool news = !c->waiting_message || strcmp(c->waiting_message, err->msg) != 0;
+	mem_free(c->waiting_message);
+	c->waiting_message = mem_strdup(err->msg);
 	c->status.waiting = reason;
 	c->status.waiting_message = c->waiting_message;
 	c->prepare_at_ms = now_of(c) + PREPARE_AGAIN_MS;

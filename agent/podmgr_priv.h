@@ -28,7 +28,7 @@ struct mctr {
 	char name[64];
 	struct probe probes[PROBE_USES];
 	struct status_ctr status;
-	char waiting_message[512];
+	char *waiting_message;  /* or NULL */
 	uint64_t prepare_at_ms; /* not before: a ConfigMap is missing or so */
 	bool pre_stop;          /* runs: SIGTERM comes behind it */
 };
@@ -39,7 +39,7 @@ struct mpod {
 	char *uid, *dir, *volumes_dir, *log_dir;
 	struct plan_pod plan;
 	struct plan next;
-	struct mctr ctrs[POD_CONTAINERS_MAX];
+	struct mctr *ctrs; /* as many as the spec has */
 
 	struct rt_pod *rt; /* NULL = no sandbox */
 	bool rt_up, restored, destroyed, destroying;

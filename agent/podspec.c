@@ -147,6 +147,9 @@ static int containers_parse(struct pod_spec *p, struct error *err)
 	const struct json *init = json_getc(p->spec, "initContainers");
 	const struct json *main = json_getc(p->spec, "containers");
 	int rc = 0;
+	size_t n = json_len(init) + json_len(main);
+	p->ctrs = arena_new(&p->arena, struct ctr_spec,
+			    n < POD_CONTAINERS_MAX ? n + 1 : POD_CONTAINERS_MAX);
 	for (size_t i = 0; !rc && i < json_len(init); i++) {
 		const struct json *j = json_at(init, i);
 		bool sidecar = str_is(json_str(json_getc(j, "restartPolicy")), "Always");

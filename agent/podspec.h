@@ -60,8 +60,7 @@ struct pod_spec {
 	bool deleting;              /* has a deletionTimestamp */
 	int64_t deletion_grace_ms;
 	const struct json *spec, *metadata;
-	struct ctr_spec
-		ctrs[POD_CONTAINERS_MAX]; /* init and sidecar containers in order, then main */
+	struct ctr_spec *ctrs; /* init and sidecar containers in order, then main */
 	size_t ctrs_len;
 	size_t first_main;
 };
