@@ -2,12 +2,15 @@
 #ifndef KLOAD_UTIL_H
 #define KLOAD_UTIL_H
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static void die(const char *fmt, ...)
 {
@@ -89,6 +92,92 @@ static double pct(const struct samples *s, double p)
 		return 0;
 	size_t i = (size_t)(p * (double)(s->n - 1) + 0.5);
 	return s->v[i] / 1000.0;
+}
+
+/* ---------- accounting of CPU ---------- */
+static double proc_cpu(int pid)
+{
+	char p[64], s[1024];
+	snprintf(p, sizeof p, "/proc/%d/stat", pid);
+	FILE *f = fopen(p, "r");
+	if (!f)
+		return 0;
+	size_t n = fread(s, 1, sizeof s - 1, f);
+	fclose(f);
+	s[n] = 0;
+	char *r = strrchr(s, ')');
+	unsigned long u = 0, k = 0;
+	if (r)
+		sscanf(r + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &k);
+	return (double)(u + k) / (double)sysconf(_SC_CLK_TCK);
+}
+static double proc_rss(int pid)
+{
+	char p[64], s[256];
+	snprintf(p, sizeof p, "/proc/%d/status", pid);
+	FILE *f = fopen(p, "r");
+	double kb = 0;
+	if (!f)
+		return 0;
+	while (fgets(s, sizeof s, f))
+		if (sscanf(s, "VmRSS: %lf", &kb) == 1)
+			break;
+	fclose(f);
+	return kb / 1024;
+}
+static double host_busy(void)
+{
+	FILE *f = fopen("/proc/stat", "r");
+	unsigned long long u = 0, n = 0, s = 0, i = 0, w = 0, q = 0, sq = 0, st = 0;
+	if (f) {
+		if (fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &u, &n, &s, &i, &w, &q,
+			   &sq, &st) < 8)
+			st = 0;
+		fclose(f);
+	}
+	return (double)(u + n + s + q + sq + st) / (double)sysconf(_SC_CLK_TCK);
+}
+static double self_cpu(void)
+{
+	struct rusage r;
+	getrusage(RUSAGE_SELF, &r);
+	return (double)r.ru_utime.tv_sec + (double)r.ru_stime.tv_sec +
+	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+
+static void usage(void)
+{
+	puts("usage: kload [flags] create|update|patch|apply|get|list|delete|watch\n"
+	     "  --base URL        http(s)://host:port            (https://127.0.0.1:6443)\n"
+	     "  --token T | --token-file F                       bearer token\n"
+	     "  --ca F | --insecure | --cert F --key F           TLS\n"
+	     "  -c N              connections                    (16)\n"
+	     "  -n N              requests in all (or --duration)\n"
+	     "  --duration S      seconds\n"
+	     "  --size N          bytes of a request's body      (1024)\n"
+	     "  --ns NS --prefix P --first I                     object PREFIX-IIIIIII\n"
+	     "  --objects N       update/get over N objects      (1000)\n"
+	     "  --one | --random                                 always the first / a random one\n"
+	     "  --api /api/v1 --resource configmaps --kind ConfigMap --field data\n"
+	     "  --query Q         added to the URL\n"
+	     "  --accept TYPE  --gzip  --label V\n"
+	     "  --watchers N --rate R   (watch) N streams, one writer at R/s (0: as fast as it is "
+	     "answered)\n"
+	     "  --pid name=PID    count that process's CPU and RSS too (repeatable)\n");
+	exit(2);
+}
+
+static char *slurp(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	if (!f)
+		die("%s: %s", path, strerror(errno));
+	char *s = calloc(1, 65536);
+	size_t n = fread(s, 1, 65535, f);
+	fclose(f);
+	while (n && (s[n - 1] == '\n' || s[n - 1] == ' '))
+		s[--n] = 0;
+	return s;
 }
 
 #endif
