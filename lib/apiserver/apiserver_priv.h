@@ -261,6 +261,8 @@ struct str object_prefix(struct arena *a, const struct kind *k, struct str ns);
 struct bytes *object_with_rev(const struct kind *k, const struct bytes *value, int64_t rev);
 /* An object of the cache as k's version: the very bytes when it is the stored one.  A reference. */
 struct bytes *object_bytes(const struct kind *k, struct watch_obj *o);
+/* Stored under another apiVersion than the one k has. */
+bool object_is_foreign(const struct kind *k, struct str json);
 /* The text with the apiVersion that k has. */
 struct bytes *object_in_version(const struct kind *k, struct str json);
 /* The cached text equals `value` but for resourceVersion. */

@@ -24,14 +24,24 @@ struct str object_prefix(struct arena *a, const struct kind *k, struct str ns)
 #define API_VERSION_MARK "{\"apiVersion\":\""
 #define METADATA_MARK    "\"metadata\":{"
 
-/* Where the text behind the stored apiVersion begins, when it is not the one that k has; else 0. */
+/*
+ * Where the text behind the stored apiVersion begins, when it is not the one that
+ * k has; else 0.  The stored one may also be that of an earlier storage version.
+ */
 static size_t foreign_version(const struct kind *k, struct str json)
 {
-	if (str_eq(k->api_version, k->storage_version))
-		return 0;
 	size_t at = sizeof(API_VERSION_MARK) - 1;
-	struct str v = str_sub(json, at, at + k->storage_version.len);
-	return str_eq(v, k->storage_version) ? at + k->storage_version.len : 0;
+	struct str v = str_sub(json, at, at + k->api_version.len);
+	if (str_eq(v, k->api_version) && json.len > at + v.len && json.p[at + v.len] == '"')
+		return 0;
+	ptrdiff_t end = str_find(json, '"', at);
+	assert(end > 0);
+	return (size_t)end;
+}
+
+bool object_is_foreign(const struct kind *k, struct str json)
+{
+	return foreign_version(k, json) != 0;
 }
 
 struct bytes *object_with_rev(const struct kind *k, const struct bytes *value, int64_t rev)
@@ -68,7 +78,7 @@ struct bytes *object_in_version(const struct kind *k, struct str json)
 
 struct bytes *object_bytes(const struct kind *k, struct watch_obj *o)
 {
-	if (str_eq(k->api_version, k->storage_version))
+	if (!object_is_foreign(k, watch_obj_json(o)))
 		return bytes_ref(watch_obj_bytes(o));
 	return object_in_version(k, watch_obj_json(o));
 }
@@ -96,7 +106,7 @@ int object_parse(struct arena *a, const struct kind *k, const struct watch_obj *
 	int rc = json_parse(a, watch_obj_json(o), &limits, ret, err);
 	if (rc)
 		return error_wrap(err, "stored object");
-	if (!str_eq(k->api_version, k->storage_version))
+	if (!str_eq(json_str(json_getc(ret, "apiVersion")), k->api_version))
 		json_setc(a, ret, "apiVersion", json_of_str(k->api_version));
 	return 0;
 }

@@ -61,12 +61,6 @@ static bool event_type(const struct group *g, const struct watch_event *e, enum 
 
 static const char *const type_names[] = { "ADDED", "MODIFIED", "DELETED" };
 
-static bool plain(const struct group *g)
-{
-	return g->proto.accept.as == AS_OBJECT &&
-	       str_eq(g->proto.kind->api_version, g->proto.kind->storage_version);
-}
-
 static struct bytes *form_line(const struct group *g, enum watch_type type, struct str json)
 {
 	struct buf out = { 0 };
@@ -88,13 +82,11 @@ static struct str line_object(const struct bytes *line, enum watch_type type)
 static struct bytes *event_line(const struct group *g, struct watch_event *e, enum watch_type type)
 {
 	struct bytes *line = watch_event_line(e, type);
-	if (plain(g))
-		return line;
 	struct str json = line_object(line, type);
-	struct bytes *own = NULL;
-	struct str version = g->proto.kind->api_version, stored = g->proto.kind->storage_version;
-	if (!str_eq(version, stored))
-		own = object_in_version(g->proto.kind, json);
+	bool foreign = object_is_foreign(g->proto.kind, json);
+	if (g->proto.accept.as == AS_OBJECT && !foreign)
+		return line;
+	struct bytes *own = foreign ? object_in_version(g->proto.kind, json) : NULL;
 	struct bytes *formed = form_line(g, type, own ? bytes_str(own) : json);
 	bytes_unref(own);
 	bytes_unref(line);
@@ -445,7 +437,7 @@ static void start(struct req *r)
 	list_append(&r->shard->streams, &r->link);
 	int rc = gather_start(r, g, &w->rev, &err);
 	finish_lines(g);
-	req_begin_stream(r, "application/json;stream=watch");
+	req_begin_stream(r, "application/json");
 	if (rc) {
 		http_body_fini(&g->lines);
 		write_error(r, &err);

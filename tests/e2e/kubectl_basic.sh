@@ -104,6 +104,26 @@ metadata: {name: one}
 spec: {size: 3}
 END
 
+say "the program itself"
+has "--version" '^resource-api [0-9]' "$RCTL_BIN/resource-api" --version
+has "--help" '--listen-address=HOST:PORT' "$RCTL_BIN/resource-api" --help
+has "--man" '^.TH RESOURCE' "$RCTL_BIN/resource-api" --man
+rc=0
+"$RCTL_BIN/resource-api" --inflight-max=0 >"$dir/out" 2>&1 || rc=$?
+[ "$rc" = 2 ] || die "a wrong setting ended with $rc"
+rc=0
+"$RCTL_BIN/resource-api" --listen-address=127.0.0.1:0 --store="sqlite:$dir/no/such/dir/x.db" >"$dir/out" 2>&1 || rc=$?
+[ "$rc" = 1 ] || die "a store that cannot be opened ended with $rc"
+rc=0
+"$RCTL_BIN/resource-api" --listen-address=0.0.0.0:0 --store=memory: >"$dir/out" 2>&1 || rc=$?
+[ "$rc" = 1 ] && grep -q 'only loopback is served without' "$dir/out" || die "plain text on all addresses"
+kill -HUP "$api_pid"
+for _ in $(seq 100); do
+    grep -q '"event":"reloaded"' "$dir/api.log" && break
+    sleep 0.1
+done
+grep -q '"event":"reloaded"' "$dir/api.log" || die "SIGHUP was not taken"
+
 say "versions and discovery"
 has "version" 'v1\.32' kubectl version
 has "api-versions" '^apps/v1$' kubectl api-versions

@@ -432,6 +432,9 @@ Test(apiserver, a_namespace_is_emptied_before_it_goes)
 	harness_until(&h, "/api/v1/namespaces/shop", 404);
 }
 
+static struct wire wire;
+static struct json next_event(struct wire *w);
+
 #define CRD_PATH "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 #define WIDGETS  "/apis/example.com/v1/namespaces/default/widgets"
 
@@ -502,6 +505,49 @@ Test(apiserver, a_custom_resource_is_served_as_soon_as_it_is_defined)
 		     "the objects went with their definition");
 }
 
+Test(apiserver, an_object_is_served_in_every_version_whichever_it_was_stored_in)
+{
+	static const char versions[] = "[{\"name\":\"v1\",\"served\":true,\"storage\":%s,"
+				       "\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\","
+				       "\"x-kubernetes-preserve-unknown-fields\":true}}},{\"name\":"
+				       "\"v2\",\"served\":true,\"storage\":%s,\"schema\":"
+				       "{\"openAPIV3Schema\":{\"type\":\"object\",\"x-kubernetes-"
+				       "preserve-unknown-fields\":true}}}]";
+	const char *body = arena_printf(
+		&h.arena,
+		"{\"metadata\":{\"name\":\"gears.example.com\"},\"spec\":{\"group\":\"example."
+		"com\",\"scope\":"
+		"\"Cluster\",\"names\":{\"plural\":\"gears\",\"kind\":\"Gear\"},\"versions\":%s}}",
+		arena_printf(&h.arena, versions, "true", "false"));
+	EXPECT(harness_post(&h, CRD_PATH, body), 201);
+	EXPECT(harness_post(&h, "/apis/example.com/v2/gears", "{\"metadata\":{\"name\":\"g\"}}"),
+	       201);
+	IS("apiVersion", "example.com/v2");
+	const char *patch = arena_printf(&h.arena, "{\"spec\":{\"versions\":%s}}",
+					 arena_printf(&h.arena, versions, "false", "true"));
+	EXPECT(harness_send(&h, "PATCH", CRD_PATH "/gears.example.com",
+			    "application/merge-patch+json", patch),
+	       200);
+	static const char *const want[] = { "v1", "v2" };
+	for (int i = 0; i < 2; i++) {
+		EXPECT(harness_get(&h,
+				   arena_printf(&h.arena, "/apis/example.com/%s/gears/g", want[i])),
+		       200);
+		IS("apiVersion", arena_printf(&h.arena, "example.com/%s", want[i]));
+		EXPECT(harness_get(&h,
+				   arena_printf(&h.arena, "/apis/example.com/%s/gears", want[i])),
+		       200);
+		IS("items.0.apiVersion", arena_printf(&h.arena, "example.com/%s", want[i]));
+		wire_open(&wire, &h, "admin",
+			  arena_printf(&h.arena, "/apis/example.com/%s/gears?watch=true", want[i]),
+			  "");
+		struct json ev = next_event(&wire);
+		cr_expect(str_is(json_str(json_dig(&ev, "object", "apiVersion", NULL)),
+				 arena_printf(&h.arena, "example.com/%s", want[i])));
+		close(wire.fd);
+	}
+}
+
 Test(apiserver, a_collection_is_deleted_by_selector)
 {
 	for (int i = 0; i < 600; i++)
@@ -563,8 +609,6 @@ Test(apiserver, documents_of_discovery_and_health_are_served)
 }
 
 /* ---- watching ---- */
-
-static struct wire wire;
 
 static struct json next_event(struct wire *w)
 {
