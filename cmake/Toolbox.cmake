@@ -116,6 +116,10 @@ function(rctl_test name)
         ENVIRONMENT "RCTL_SRC=${CMAKE_SOURCE_DIR};RCTL_BIN=${CMAKE_BINARY_DIR}/bin")
 endfunction()
 
+# What the presets tsan and fuzz build: just the programs that they run.
+add_custom_target(race_tests)
+add_custom_target(fuzz_tests)
+
 function(rctl_plain_test prefix name)
     cmake_parse_arguments(A "" "TIMEOUT" "SOURCES;DEPS;LIBS;LABELS;ARGS" ${ARGN})
     add_executable(${prefix}_${name} ${A_SOURCES})
@@ -123,6 +127,9 @@ function(rctl_plain_test prefix name)
     target_include_directories(${prefix}_${name} PRIVATE ${CMAKE_SOURCE_DIR}/lib ${CMAKE_SOURCE_DIR})
     target_link_libraries(${prefix}_${name} PRIVATE rctl_flags)
     set_target_properties(${prefix}_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    if(TARGET ${prefix}_tests)
+        add_dependencies(${prefix}_tests ${prefix}_${name})
+    endif()
     add_test(NAME ${prefix}.${name} COMMAND ${prefix}_${name} ${A_ARGS})
     set_tests_properties(${prefix}.${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
         FAIL_REGULAR_EXPRESSION "${sanitizer_reports}"
