@@ -44,6 +44,8 @@ static bool runtime_missing(struct mpod *p)
 	}
 	if (!why)
 		return false;
+	if (!p->reason)
+		mpod_event(p, NULL, "Warning", "RuntimeUnavailable", "%s", why);
 	p->reason = "RuntimeUnavailable";
 	snprintf(p->message, sizeof(p->message), "%s", why);
 	for (size_t i = 0; i < p->spec->ctrs_len; i++) {

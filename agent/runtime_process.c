@@ -47,8 +47,8 @@ struct rt_pod {
 	struct list requests;
 	int next_id;
 	struct loop_task fail_unsent;
-	uint64_t spawned_ms; /* when this shim was made; 0 = it was there already */
-	bool is_up;
+	uint64_t spawned_ms;  /* when this shim was made; 0 = it was there already */
+	bool is_up, starting; /* starting: a shim was made that does not listen yet */
 	/* taking down */
 	bool destroying;
 	rt_done_fn destroyed;
@@ -182,7 +182,7 @@ static void take_packet(struct rt_pod *p, struct str packet)
 		return;
 	if (id != 0) {
 		take_answer(p, id, verb, packet);
-	} else if (str_is(verb, "hello") && !p->is_up) {
+	} else if (str_is(verb, "hello") && !p->is_up && !p->destroying) {
 		p->is_up = true;
 		p->ev.up(p->ev.arg, NULL);
 	} else if (str_is(verb, "state") && next_arg(&packet, &name) &&
@@ -262,12 +262,22 @@ static bool shim_alive(const struct rt_pod *p, pid_t *ret)
 	return alive;
 }
 
+static void shutdown_shim(struct rt_pod *p);
+
 static void on_shim_forked(struct loop_child *c, int status)
 {
 	struct rt_pod *p = container_of(c, struct rt_pod, child);
 	struct error err = { 0 };
-	if (status == 0 && connect_shim(p) == 0)
+	p->starting = false;
+	if (status == 0 && connect_shim(p) == 0) {
+		if (p->destroying)
+			shutdown_shim(p);
 		return; /* its hello comes */
+	}
+	if (p->destroying) {
+		destroy_finish(p, NULL);
+		return;
+	}
 	error_set(&err, ERR_INTERNAL, "resource-pod-shim did not start (status %d)", status);
 	p->ev.up(p->ev.arg, &err);
 }
@@ -284,7 +294,10 @@ static int spawn_shim(struct rt_pod *p, struct error *err)
 	pid_t pid;
 	p->spawned_ms = clock_mono_ms();
 	int rc = proc_spawn(&spec, &pid, err);
-	return rc ? rc : loop_child_watch(p->rt->loop, &p->child, pid, err);
+	if (!rc)
+		rc = loop_child_watch(p->rt->loop, &p->child, pid, err);
+	p->starting = rc == 0;
+	return rc;
 }
 
 static void pod_free(struct rt_pod *p)
@@ -466,20 +479,26 @@ static void destroy_finish(struct rt_pod *p, const char *error)
 		done(arg, error);
 }
 
+/* Its end closes the socket. */
+static void shutdown_shim(struct rt_pod *p)
+{
+	struct buf b = { 0 };
+	struct request *r = request_new(p, &b, "shutdown");
+	request_send(p, r, &b);
+}
+
 static void process_destroy(struct rt_pod *p, rt_done_fn done, void *arg)
 {
 	p->destroying = true;
 	p->destroyed = done;
 	p->destroyed_arg = arg;
-	loop_child_unwatch(&p->child);
 	requests_fail(p, "the pod ends");
-	if (p->io.fd < 0) {
+	if (p->starting)
+		return; /* it must listen before it can be told to end */
+	if (p->io.fd < 0)
 		loop_timer_set(p->rt->loop, &p->remove_again, 0);
-		return;
-	}
-	struct buf b = { 0 };
-	struct request *r = request_new(p, &b, "shutdown");
-	request_send(p, r, &b); /* its end closes the socket */
+	else
+		shutdown_shim(p);
 }
 
 /* -------------------------------------------------------------------------------------- state */

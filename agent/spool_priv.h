@@ -1,3 +1,6 @@
+/*
+ * agent/spool_priv - writing the format that spool.h describes.
+ */
 #ifndef AGENT_SPOOL_PRIV_H
 #define AGENT_SPOOL_PRIV_H
 
