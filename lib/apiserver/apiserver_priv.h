@@ -152,7 +152,8 @@ struct req {
 	struct accept accept;
 	enum verb verb;
 	struct auth_user user;
-	struct kind_set *kinds; /* a reference */
+	struct str impersonator; /* who acts as `user`; "" = nobody */
+	struct kind_set *kinds;  /* a reference */
 	const struct kind *kind;
 	const struct apiserver_route *program_route; /* or NULL */
 	struct apiserver_info info;

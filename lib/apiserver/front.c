@@ -32,9 +32,10 @@ static void log_request(const struct req *r, const struct http_request *http)
 {
 	struct str path = r->path;
 	log_info("request", "method", LOG_STR(http->method), "path", LOG_STR(path), "query",
-		 LOG_STR(http->query), "user", LOG_STR(r->user.name), "status", LOG_I(http->status),
-		 "bytes", LOG_I(http->sent_bytes), "us", LOG_I(clock_mono_us() - r->start_us),
-		 "agent", LOG_STR(r->agent), "peer", LOG_STR(http->peer_address), "audit",
+		 LOG_STR(http->query), "user", LOG_STR(r->user.name), "impersonator",
+		 LOG_STR(r->impersonator), "status", LOG_I(http->status), "bytes",
+		 LOG_I(http->sent_bytes), "us", LOG_I(clock_mono_us() - r->start_us), "agent",
+		 LOG_STR(r->agent), "peer", LOG_STR(http->peer_address), "audit",
 		 LOG_S(r->audit_id), NULL);
 }
 

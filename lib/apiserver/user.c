@@ -57,8 +57,10 @@ static int impersonate(struct req *r, struct str as, struct error *err)
 				rc = add_group(&other, h->value, err);
 		}
 	}
-	if (rc == 0)
+	if (rc == 0) {
+		r->impersonator = r->user.name;
 		r->user = other;
+	}
 	return rc;
 }
 
