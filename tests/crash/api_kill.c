@@ -188,7 +188,7 @@ static void on_written(void *arg, int status, struct str body, const struct erro
 		record_add(w->rec, w->next);
 		w->rev = w->next.rev;
 		t->acked++;
-		t->acked_since_start++;
+		t->acked_since_start += w->generation == t->generation;
 		if (w->next.deletion || w->rec->len >= WRITES_A_KEY)
 			w->rec = NULL;
 		writer_go(w);
@@ -472,11 +472,13 @@ struct last_list {
 
 static void on_last_list(void *arg, int status, struct str body, const struct error *err)
 {
-	(void)err;
 	struct last_list *l = arg;
 	uint32_t *seqs = NULL;
-	if (status != 200 || !read_list(body, &l->h->list, &seqs, &l->h->list_len, &l->rev))
+	if (status != 200 || !read_list(body, &l->h->list, &seqs, &l->h->list_len, &l->rev)) {
+		(void)printf("# the last list: %d, %zu bytes: %s\n", status, body.len,
+			     err ? err->msg : "");
 		l->failed = true;
+	}
 	mem_free(seqs);
 }
 
