@@ -164,8 +164,10 @@ function(rctl_fuzz name)
         set(A_SOURCES ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_${name}.c)
     endif()
     if(RCTL_FUZZ)
+        set(found ${CMAKE_BINARY_DIR}/corpus/${name}) # libFuzzer writes what it finds into the first folder
+        file(MAKE_DIRECTORY ${found})
         rctl_plain_test(fuzz ${name} SOURCES ${A_SOURCES} DEPS ${A_DEPS} LABELS fuzz TIMEOUT 120
-            ARGS -max_total_time=5 -verbosity=0 -print_final_stats=0 -rss_limit_mb=1024 ${A_CORPUS})
+            ARGS -max_total_time=5 -verbosity=0 -print_final_stats=0 -rss_limit_mb=1024 ${found} ${A_CORPUS})
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     else()
         rctl_plain_test(fuzz ${name} SOURCES ${A_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c

@@ -10,7 +10,7 @@ running() { [ "$(k get pods --no-headers -o wide | grep '1/1 *Running' | grep -v
 # The main processes of this fleet's pods: children of its shims.
 pids() {
     local shim
-    for shim in $(pgrep -f "resource-pod-shim $FLEET/"); do pgrep -P "$shim"; done | sort -n | tr '\n' ' '
+    for shim in $(pgrep -f "resource-pod-shim $FLEET/" || true); do pgrep -P "$shim" || true; done | sort -n | tr '\n' ' '
 }
 pid_of() { # pid_of POD
     local p
@@ -92,5 +92,5 @@ check "rollout" k rollout status deployment/web --timeout=60s
 step "down leaves nothing behind"
 check down rctl dev down --dir "$FLEET"
 [ ! -e "$FLEET" ] || fail "$FLEET is still there"
-[ -z "$(pgrep -f "$FLEET/")" ] || fail "processes are left: $(pgrep -af "$FLEET/")"
+[ -z "$(pgrep -f "$FLEET/" || true)" ] || fail "processes are left: $(pgrep -af "$FLEET/")"
 echo "ok"
