@@ -324,16 +324,15 @@ static void decide(struct place_scene *s, struct place_plan *p)
 		keep_all(s, p, false);
 		return;
 	}
-	size_t lost = 0;
 	size_t held = 0;
-	if (fuse_blows(s, &lost, &held)) {
+	if (fuse_blows(s, &p->lost, &held)) {
 		p->verdict = PLACE_FUSE;
 		p->message = arena_strf(
 			s->arena,
 			"%zu of %zu clusters would lose it though the Placement did not change; "
 			"nothing is changed until it does, or allows so many by the annotation "
 			"fleet.rctl.io/removals-max",
-			lost, held);
+			p->lost, held);
 		keep_all(s, p, false);
 		return;
 	}

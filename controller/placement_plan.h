@@ -171,6 +171,7 @@ struct place_plan {
 	int64_t desired;    /* sum of the targets */
 	int64_t ready;      /* in clusters that can be reached */
 	bool records_changed;
+	size_t lost;       /* clusters that hold a share and are not in question any more */
 	bool settled;      /* all is as it is to be */
 	uint64_t again_ms; /* 0, or when time alone makes another plan */
 };

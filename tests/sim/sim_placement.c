@@ -374,7 +374,8 @@ static bool write_records(struct sim *s, const struct place_plan *p, bool chaos)
 		return false;
 	check_given_up(s, record);
 	memcpy(s->global.record, record, sizeof(record));
-	s->global.placement_seen = s->global.placement;
+	if (!p->lost)
+		s->global.placement_seen = s->global_cache.placement;
 	global_changed(s);
 	s->need_rv[AT_GLOBAL] = s->global.rv;
 	if (chaos && rnd(s, 12) == 0)
