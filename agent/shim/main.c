@@ -24,10 +24,11 @@ enum {
 
 /* ------------------------------------------------------------------------------------ sending */
 
-struct packet {
-	char p[SHIM_PACKET_MAX];
-	size_t len;
-};
+static struct packet *packet_begin(struct shim *s)
+{
+	s->packet.len = 0;
+	return &s->packet;
+}
 
 static void put(struct packet *k, const char *s, size_t n)
 {
@@ -45,31 +46,31 @@ static void put_int(struct packet *k, long long v)
 }
 
 /* An agent that does not read is not waited for: it reads the state files when it is back. */
-static void send_to(const struct shim *s, int conn, const struct packet *k)
+static void send_to(struct shim *s, int conn, const struct packet *k)
 {
 	if (s->conns[conn] >= 0)
 		(void)!send(s->conns[conn], k->p, k->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void answer(const struct shim *s, int conn, int id, const char *error)
+static void answer(struct shim *s, int conn, int id, const char *error)
 {
-	struct packet k = { .len = 0 };
-	put_int(&k, id);
-	put(&k, error ? "error" : "ok", error ? 5 : 2);
+	struct packet *k = packet_begin(s);
+	put_int(k, id);
+	put(k, error ? "error" : "ok", error ? 5 : 2);
 	if (error)
-		put(&k, error, strlen(error));
-	send_to(s, conn, &k);
+		put(k, error, strlen(error));
+	send_to(s, conn, k);
 }
 
 void tell_state(struct shim *s, const struct ctr *c)
 {
-	struct packet k = { .len = 0 };
-	put(&k, "0", 1);
-	put(&k, "state", 5);
-	put(&k, c->name, strlen(c->name));
-	put_int(&k, c->attempt);
+	struct packet *k = packet_begin(s);
+	put(k, "0", 1);
+	put(k, "state", 5);
+	put(k, c->name, strlen(c->name));
+	put_int(k, c->attempt);
 	for (int i = 0; i < CONNS; i++)
-		send_to(s, i, &k);
+		send_to(s, i, k);
 }
 
 /* ------------------------------------------------------------------------------------- requests */
@@ -168,12 +169,12 @@ static void request(struct shim *s, int conn, char *p, size_t len)
 
 static void exec_finish(struct shim *s, struct exec *e)
 {
-	struct packet k = { .len = 0 };
-	put_int(&k, e->id);
-	put(&k, "exit", 4);
-	put_int(&k, e->timed_out ? -1 : e->code);
-	put(&k, e->out.buf, e->out.len);
-	send_to(s, e->conn, &k);
+	struct packet *k = packet_begin(s);
+	put_int(k, e->id);
+	put(k, "exit", 4);
+	put_int(k, e->timed_out ? -1 : e->code);
+	put(k, e->out.buf, e->out.len);
+	send_to(s, e->conn, k);
 	if (e->out.fd >= 0)
 		close(e->out.fd);
 	e->out.fd = -1;
@@ -267,11 +268,11 @@ static void accept_agent(struct shim *s)
 		if (s->conns[i] >= 0)
 			continue;
 		s->conns[i] = fd;
-		struct packet k = { .len = 0 };
-		put(&k, "0", 1);
-		put(&k, "hello", 5);
-		put(&k, SHIM_VERSION, strlen(SHIM_VERSION));
-		send_to(s, i, &k);
+		struct packet *k = packet_begin(s);
+		put(k, "0", 1);
+		put(k, "hello", 5);
+		put(k, SHIM_VERSION, strlen(SHIM_VERSION));
+		send_to(s, i, k);
 		return;
 	}
 	close(fd);

@@ -97,8 +97,14 @@ struct exec {
 	struct logpipe out;
 };
 
+struct packet {
+	char p[SHIM_PACKET_MAX];
+	size_t len;
+};
+
 struct shim {
-	int dir; /* the pod's folder */
+	struct packet packet; /* being put together */
+	int dir;              /* the pod's folder */
 	int listen_fd, signal_fd;
 	int conns[8]; /* -1 = free */
 	struct ctr ctrs[SHIM_CONTAINERS_MAX];
