@@ -217,30 +217,26 @@ int record_metrics(struct str payload, struct record_batch *ret,
 	struct wire_field f;
 	struct sink to = { fn, arg, 0 };
 	struct group g;
-	struct record_batch b = { 0 };
 	bool good = true;
-	while (good && wire_next(&r, &f)) {
-		switch (f.number) {
-		case 1:
-			b.time_ms = (int64_t)f.u;
-			break;
-		case 2:
-			b.interval_ms = (uint32_t)f.u;
-			break;
-		case 3:
-			good = read_group(f.bytes, &g) && walk_group(&to, &g);
-			break;
-		case 4:
-			good = walk_stale(&to, f.bytes);
-			break;
-		default:
-			break;
-		}
+	*ret = (struct record_batch){ 0 };
+	while (wire_next(&r, &f)) {
+		if (f.number == 1)
+			ret->time_ms = (int64_t)f.u;
+		else if (f.number == 2)
+			ret->interval_ms = (uint32_t)f.u;
 	}
-	if (!good || r.bad)
+	if (r.bad)
 		return broken(err, "MetricBatch");
-	b.samples = to.samples;
-	*ret = b;
+	r = wire_of(payload);
+	while (good && wire_next(&r, &f)) {
+		if (f.number == 3)
+			good = read_group(f.bytes, &g) && walk_group(&to, &g);
+		else if (f.number == 4)
+			good = walk_stale(&to, f.bytes);
+	}
+	if (!good)
+		return broken(err, "MetricBatch");
+	ret->samples = to.samples;
 	return 0;
 }
 

@@ -69,7 +69,10 @@ struct record_batch {
 	size_t samples; /* staleness markers included */
 };
 
-/* Calls fn (may be NULL: only checks) for each sample; a series that ended has the value sample_stale(). */
+/*
+ * Calls fn (may be NULL: only checks) for each sample; a series that ended has the value sample_stale().
+ * The times in *ret are there before the first call.
+ */
 ATTR_MUSTCHECK int record_metrics(struct str payload, struct record_batch *ret,
 				  void (*fn)(void *arg, uint32_t ref, double v), void *arg,
 				  struct error *err);
