@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { GROUPS_MAX = 64, CODE_NOT_STARTED = 128 };
@@ -154,6 +155,18 @@ _Noreturn void child_run(const struct spec *s, const struct child_io *io)
 	exec_argv(argv, env, io);
 }
 
+/* Its user namespace first, when it has one: that gives the right to the others. */
+static bool enter_user(int proc)
+{
+	struct stat own, its;
+	int ns = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || fstat(ns, &its) != 0 || stat("/proc/self/ns/user", &own) != 0)
+		return false;
+	bool done = own.st_ino == its.st_ino || setns(ns, CLONE_NEWUSER) == 0;
+	close(ns);
+	return done;
+}
+
 /* The container's mount namespace, root and working folder. */
 static void enter(pid_t inside, const struct child_io *io)
 {
@@ -165,7 +178,8 @@ static void enter(pid_t inside, const struct child_io *io)
 	int cwd = openat(proc, "cwd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc < 0 || ns < 0 || root < 0)
 		give_up_errno(io, "enter", "the container");
-	if (setns(ns, CLONE_NEWNS) != 0 || fchdir(root) != 0 || chroot(".") != 0)
+	if (!enter_user(proc) || setns(ns, CLONE_NEWNS) != 0 || fchdir(root) != 0 ||
+	    chroot(".") != 0)
 		give_up_errno(io, "enter", "the container");
 	if (cwd < 0 || fchdir(cwd) != 0)
 		(void)!chdir("/");

@@ -68,7 +68,7 @@ static int shadow_entry(const char *from, const char *to)
 	return mount(from, to, NULL, MS_BIND | MS_REC, NULL);
 }
 
-/* Where the shadow is built: a folder that gets covered meanwhile, and its original. */
+/* Where the shadow is built: a folder that gets covered meanwhile, and a copy of the mounts there. */
 struct workshop {
 	const char *path;
 	int original;
@@ -90,10 +90,8 @@ static int shadow_entries(const char *dir, const struct workshop *ws, struct why
 				 e->d_name);
 		int b = snprintf(to, sizeof(to), "%s/%s", ws->build, e->d_name);
 		if (strcmp(from, ws->path) == 0) {
-			if (mkdir(to, 0755) == 0)
-				snprintf(from, sizeof(from), "/proc/self/fd/%d", ws->original);
-			/* Not MS_REC: that would bring the cover along. */
-			if (mount(from, to, NULL, MS_BIND, NULL) != 0)
+			if (mkdir(to, 0755) != 0 || move_mount(ws->original, "", AT_FDCWD, to,
+							       MOVE_MOUNT_F_EMPTY_PATH) != 0)
 				rc = fail(w, "bind", ws->path);
 			continue;
 		}
@@ -118,7 +116,8 @@ static int workshop_open(struct workshop *ws, const char *dir, struct why *w)
 		if (strncmp(dir, places[i], n) == 0 && (dir[n] == '/' || !dir[n]))
 			continue;
 		ws->path = places[i];
-		ws->original = open(places[i], O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		ws->original = open_tree(AT_FDCWD, places[i],
+					 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 		if (ws->original < 0)
 			continue;
 		snprintf(ws->build, sizeof(ws->build), "%s/.pod", places[i]);
@@ -204,6 +203,31 @@ static int bind_one(int src, const char *dst, bool read_only, struct why *w)
 	return 0;
 }
 
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+	if (fd >= 0)
+		close(fd);
+	return n < 0 ? -1 : 0;
+}
+
+/* Who is not root gets a mount namespace along with a user namespace that holds only himself. */
+static int new_namespace(void)
+{
+	char map[64];
+	unsigned uid = geteuid(), gid = getegid();
+	if (unshare(CLONE_NEWNS) == 0)
+		return 0;
+	if (uid == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+		return -1;
+	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+	if (put("/proc/self/uid_map", map) != 0 || put("/proc/self/setgroups", "deny") != 0)
+		return -1;
+	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+	return put("/proc/self/gid_map", map);
+}
+
 int mount_all(const struct spec *s, char *why, size_t why_len)
 {
 	struct why w = { why, why_len };
@@ -211,7 +235,7 @@ int mount_all(const struct spec *s, char *why, size_t why_len)
 	const char *src = spec_next(s, "msrc", &ps);
 	if (!src)
 		return 0;
-	if (unshare(CLONE_NEWNS) != 0)
+	if (new_namespace() != 0)
 		return fail(&w, "new mount namespace", "");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 &&
 	    mount("/", "/", NULL, MS_BIND | MS_REC, NULL) != 0)
