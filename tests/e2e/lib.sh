@@ -51,7 +51,7 @@ eventually() {
 same() {
     local want=$1 got
     shift
-    got=$("$@" | tr -s ' \n' ' ' | sed 's/ $//')
+    got=$("$@" | tr -s ' \n' ' ' | sed 's/^ //; s/ $//')
     [ "$got" = "$want" ] || {
         echo "expected \"$want\", got \"$got\" from: $*" >&2
         return 1
@@ -71,6 +71,7 @@ cleanup() {
 }
 AT_EXIT=()
 trap cleanup EXIT
+trap 'echo "line $LINENO of $0: failed: $BASH_COMMAND" >&2' ERR
 trap 'exit 130' INT TERM
 
 fleet_up() {

@@ -6,7 +6,7 @@
 
 ready() { [ "$(rctl get deployment web -n web -o 'jsonpath={.status.readyReplicas}')" = "$1" ]; }
 running_in() { [ "$(kubectl --context "$1" get pods -n web --no-headers 2>/dev/null | grep -c '1/1 *Running')" = "$2" ]; }
-processes() { pgrep -f 'perl /srv/web/code/server.pl$' | wc -l; }
+processes() { { pgrep -f 'perl /srv/web/code/server.pl$' || true; } | wc -l; }
 
 step "a fleet with the example"
 fleet_up

@@ -7,11 +7,13 @@
 store=${1:-${STORE:-sqlite}}
 flags=()
 if [ "$store" = postgres ]; then
-    url=$("$RCTL_SRC/scripts/pg-private" start "$WORK/pg") || {
-        echo "no PostgreSQL server here: skipped"
-        exit 77
-    }
-    AT_EXIT+=("\"$RCTL_SRC/scripts/pg-private\" stop \"$WORK/pg\"")
+    pg=$(mktemp -d /tmp/rctl-pg.XXXXXX) # the server runs as another user, who cannot look into $WORK
+    chmod 755 "$pg"
+    AT_EXIT+=("\"$RCTL_SRC/scripts/pg-private\" stop \"$pg/db\"; rm -rf \"$pg\"")
+    rc=0
+    url=$("$RCTL_SRC/scripts/pg-private" start "$pg/db") || rc=$?
+    [ $rc != 77 ] || exit 77
+    [ $rc = 0 ] || fail "PostgreSQL does not start"
     flags=(--store "$url")
 fi
 
