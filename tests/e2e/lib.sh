@@ -7,7 +7,7 @@
 #   eventually SECONDS TEXT COMMAND   repeats the command until it succeeds
 #   fail TEXT
 
-set -euo pipefail
+set -Eeuo pipefail
 
 RCTL_SRC=${RCTL_SRC:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 RCTL_BIN=${RCTL_BIN:-$RCTL_SRC/build/dev/bin}
@@ -80,7 +80,7 @@ fleet_up() {
 
 # pid of a daemon of the fleet by its name
 daemon_pid() {
-    rctl dev status --dir "$FLEET" -o json | tr -d '\n ' | sed "s/.*\"name\":\"$1\",[^}]*\"pid\":\([0-9]*\).*/\1/"
+    { rctl dev status --dir "$FLEET" -o json || true; } | tr -d '\n ' | sed "s/.*\"name\":\"$1\",[^}]*\"pid\":\([0-9]*\).*/\1/"
 }
 
 kill_daemon() {
