@@ -314,6 +314,28 @@ void fleet_set_trouble(struct fleet *f, struct str cluster, struct str workload,
 	arena_fini(&a);
 }
 
+uint64_t fleet_doubt(const struct fleet *f, struct str cluster, struct str workload)
+{
+	struct arena a = { 0 };
+	const uint64_t *since = map_get(&f->doubts, trouble_key(&a, cluster, workload));
+	arena_fini(&a);
+	return since ? *since : 0;
+}
+
+void fleet_set_doubt(struct fleet *f, struct str cluster, struct str workload, bool on)
+{
+	struct arena a = { 0 };
+	struct str key = trouble_key(&a, cluster, workload);
+	uint64_t *since = on ? mem_new(uint64_t, 1) : NULL;
+	if (on) {
+		*since = loop_now_ms(f->cfg.loop);
+		mem_free(map_set(&f->doubts, key, since));
+	} else {
+		mem_free(map_del(&f->doubts, key));
+	}
+	arena_fini(&a);
+}
+
 /* ---- informers of the global API ---- */
 
 static void on_workload(void *arg, struct str key, const struct json *obj, struct str text)
@@ -343,6 +365,7 @@ static void on_workload_delete(void *arg, struct str key, struct str last)
 	void *v = NULL;
 	while (map_next(&k->fleet->members, &pos, &name, &v)) {
 		fleet_set_trouble(k->fleet, name, wk, NULL);
+		fleet_set_doubt(k->fleet, name, wk, false);
 		add_sweep(k->fleet, v, key);
 	}
 	arena_fini(&a);
@@ -655,8 +678,8 @@ struct fleet *fleet_new(const struct fleet_config *cfg)
 	struct fleet *f = mem_new(struct fleet, 1);
 	f->cfg = *cfg;
 	job_list_init(&f->jobs);
-	struct map *maps[] = { &f->secrets, &f->placements, &f->members, &f->outcomes,
-			       &f->troubles };
+	struct map *maps[] = { &f->secrets,  &f->placements, &f->members,
+			       &f->outcomes, &f->troubles,   &f->doubts };
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		map_init(maps[i], clock_random_u64());
 	f->workloads = queue(f, "workloads", workload_reconcile, 16);
@@ -713,7 +736,11 @@ static void free_maps(struct fleet *f)
 	map_fini(&f->members);
 	map_fini(&f->placements);
 	map_fini(&f->outcomes);
+	pos = 0;
+	while (map_next(&f->doubts, &pos, NULL, &v))
+		mem_free(v);
 	map_fini(&f->troubles);
+	map_fini(&f->doubts);
 	map_fini(&f->secrets);
 }
 

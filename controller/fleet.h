@@ -88,6 +88,7 @@ struct fleet {
 	struct map members;    /* name → struct member */
 	struct map outcomes;   /* workload key → struct outcome */
 	struct map troubles;   /* "CLUSTER WORKLOAD" → char *: why the last write failed */
+	struct map doubts; /* "CLUSTER WORKLOAD" → uint64_t *: when a write's outcome was lost */
 	struct job_list jobs;
 	struct ctl_queue *workloads, *status, *clusters, *sweeps, *topology, *namespaces;
 	/* discovery of kinds that Placements name */
@@ -149,6 +150,13 @@ void fleet_add_in_namespace(struct fleet *f, struct str ns);
 
 struct str fleet_trouble(const struct fleet *f, struct str cluster, struct str workload);
 void fleet_set_trouble(struct fleet *f, struct str cluster, struct str workload, const char *text);
+
+/*
+ * A write of the workload to the cluster had no answer: until the cluster was asked again, what the cache shows
+ * of it proves nothing.  0 = no doubt, else since when.
+ */
+uint64_t fleet_doubt(const struct fleet *f, struct str cluster, struct str workload);
+void fleet_set_doubt(struct fleet *f, struct str cluster, struct str workload, bool on);
 
 /* ---- the queues ---- */
 

@@ -26,6 +26,7 @@ struct effect {
 	const char *path;   /* in the job's arena, as all below */
 	struct str where, body;
 	bool (*managed)(const struct json *have); /* a create that looks first */
+	bool look, shown;                         /* job_look */
 };
 
 void job_list_init(struct job_list *l)
@@ -96,11 +97,11 @@ static void finish(struct effect *e, int status, struct str body, const struct e
 	bool unknown = err && (err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE ||
 			       err->code == ERR_UNKNOWN || err->code == ERR_INTERNAL);
 	bool gone = status == 404 && str_is(str_of(e->method), "DELETE");
-	if (!err && e->seen_by) {
+	if (!err && e->seen_by && status != 404) {
 		int64_t rev = rev_of(body);
 		if (rev > 0)
 			ctl_expect(j->queue, j->key, e->seen_by, rev);
-	} else if (unknown && e->seen_by) {
+	} else if (unknown && e->seen_by && !e->where.len) { /* in clusters: see fleet_doubt */
 		ctl_expect_unknown(j->queue, j->key, e->seen_by);
 	}
 	if (gone)
@@ -113,7 +114,7 @@ static void finish(struct effect *e, int status, struct str body, const struct e
 				 LOG_S(e->path), "error", LOG_S(err->msg), NULL);
 	}
 	if (j->on_result && e->where.len && (!err || err->code != ERR_CONFLICT))
-		j->on_result(j->arg, e->where, j->key, err);
+		j->on_result(j->arg, e->where, j->key, e->look, err);
 	list_del(&e->link);
 	mem_free(e);
 	unpend(j);
@@ -194,6 +195,30 @@ void job_create(struct job *j, const struct job_effect *x, struct str body,
 	e->call = client_send(
 		e->client, &(struct client_request){
 				   .method = "GET", .path = e->path, .done = on_looked, .arg = e });
+}
+
+static void on_seen(void *arg, int status, struct str body, const struct error *err)
+{
+	struct effect *e = arg;
+	struct error behind = { 0 };
+	e->call = NULL;
+	if (status == 404) {
+		if (e->shown)
+			(void)error_set(&behind, ERR_CONFLICT, "%s is gone and still in the cache",
+					e->path);
+		err = e->shown ? &behind : NULL;
+	}
+	finish(e, status, body, err);
+}
+
+void job_look(struct job *j, const struct job_effect *x, bool shown)
+{
+	struct effect *e = effect_new(j, x, "GET", STR_NONE);
+	e->look = true;
+	e->shown = shown;
+	e->call = client_send(
+		e->client, &(struct client_request){
+				   .method = "GET", .path = e->path, .done = on_seen, .arg = e });
 }
 
 /* ---- ends ---- */

@@ -35,8 +35,9 @@ void job_list_fini(struct job_list *l);
 
 struct job *job_new(struct job_list *l, struct ctl_queue *q, struct str key);
 
-/* Told once for each effect with a `where`; err NULL = done. */
-typedef void (*job_result_fn)(void *arg, struct str where, struct str key, const struct error *err);
+/* Told once for each effect with a `where`; err NULL = done.  looked: it was a job_look(). */
+typedef void (*job_result_fn)(void *arg, struct str where, struct str key, bool looked,
+			      const struct error *err);
 void job_on_result(struct job *j, job_result_fn fn, void *arg);
 
 struct job_effect {
@@ -59,6 +60,12 @@ void job_apply(struct job *j, const struct job_effect *e, struct str body);
  */
 void job_create(struct job *j, const struct job_effect *e, struct str body,
 		bool (*managed)(const struct json *have));
+
+/*
+ * Only asks how the object is and waits until the informer has seen that: after a write whose outcome is unknown.
+ * An object that the cache still shows (`shown`) and that is gone is a conflict: the watch is behind.
+ */
+void job_look(struct job *j, const struct job_effect *e, bool shown);
 
 /* The reconcile failed for another reason: the key comes back with a delay. */
 void job_fail(struct job *j);

@@ -16,6 +16,8 @@ const char *placement_phase_name(enum place_phase p)
 	return names[p];
 }
 
+enum { RECORD_STEPS = 8 };
+
 static int64_t min64(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
@@ -41,7 +43,8 @@ static void set_scene(struct place_scene *s)
 		w->current = w->up && c->exists ? c->current : 0;
 		w->record = c->record;
 		if (c->record == PLACE_UNRECORDED && w->up && c->exists && !c->deleting)
-			w->record = c->current; /* the record was lost, not the share */
+			w->record = min64(c->current,
+					  c->ready); /* the record was lost, not the share */
 		w->ready = w->up && c->exists && !c->deleting
 				   ? max64(min64(min64(c->ready, w->current), w->record), 0)
 				   : 0;
@@ -187,6 +190,19 @@ static int64_t shrink_to(struct place_work *w, int64_t need, int64_t *have)
 	return n;
 }
 
+/*
+ * The floor after this plan: it falls with the share at once, and rises with what was seen ready there, in
+ * steps, so that a rollout is not a write for each replica.
+ */
+static int64_t next_record(const struct place_work *w, int64_t n)
+{
+	int64_t top = min64(n, w->current);
+	int64_t old = min64(max64(w->record, 0), top);
+	int64_t now = min64(seen_ready(w), top);
+	int64_t step = max64(1, n / RECORD_STEPS);
+	return now == top || now - old >= step ? max64(old, now) : old;
+}
+
 static struct place_share share_up(const struct place_scene *s, struct place_work *w, int64_t need,
 				   int64_t *have)
 {
@@ -210,7 +226,7 @@ static struct place_share share_up(const struct place_scene *s, struct place_wor
 	x.decided = true;
 	x.replicas = n;
 	x.act = PLACE_APPLY;
-	x.record = min64(n, w->current);
+	x.record = next_record(w, n);
 	if (!wanted && n == 0) {
 		x.act = PLACE_REMOVE;
 		x.record = PLACE_LEAVING;

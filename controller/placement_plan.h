@@ -3,8 +3,8 @@
  *
  * Pure: no clock, no I/O; the same input gives the same plan.  Nothing is remembered between
  * plans but what the caller keeps durably for each cluster: its record.  That there is one says that the workload
- * may be there; its number is a floor, so many replicas are there for sure.  It is written
- * before a share shrinks and after it grew was seen.
+ * may be there; its number is a floor: so many replicas were seen ready there and were not taken away.  It is
+ * written before a share shrinks, and after what it grew by was seen ready.
  *
  * Promises, whatever is stale, lost or partitioned:
  *   - in a cluster that cannot be reached nothing is changed and nothing deleted;

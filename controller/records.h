@@ -1,8 +1,8 @@
 /*
  * records - the two short texts that the controller keeps in annotations.  Pure.
  *
- * Placed (on each workload): "eu-1=3,us-1=-".  The workload may be in these clusters; the number is a floor of
- * its replicas there, "-" says that it is to be removed when the cluster can be reached.
+ * Placed (on each workload): "eu-1=3,us-1=-".  The workload may be in these clusters; so many of its replicas
+ * were seen ready there and not taken away since, "-" says that it is to be removed when the cluster can be reached.
  *
  * Tombstones (on each Cluster): a JSON array of {apiVersion, kind, namespace, name, uid}.  The origin of these
  * copies was deleted while the cluster could not be reached.  A tombstone is kept until the cluster was

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { STATUS_MS = 100, AGAIN_MIN_MS = 500 };
+enum { STATUS_MS = 100, AGAIN_MIN_MS = 500, DOUBT_MS = 10000 };
 
 /* What every cluster of ours gets: alert rules, receivers, silences. */
 static const struct place_spec everywhere = { .failover = false };
@@ -99,6 +99,30 @@ static int by_name(const void *a, const void *b)
 		       ((const struct place_cluster *)b)->name);
 }
 
+/*
+ * After a write without an answer the cluster counts as one that cannot be reached, for this workload: long enough
+ * for the write to arrive or not, and until it was asked and the cache has what it said.
+ */
+static void doubt(struct workload *w, struct place_cluster *c, struct copy *x,
+		  struct str object_key)
+{
+	uint64_t since = fleet_doubt(w->fleet, c->name, w->key);
+	uint64_t now = loop_now_ms(w->fleet->cfg.loop);
+	if (!since)
+		return;
+	c->contact = PLACE_DOWN;
+	c->failing_ms = 0;
+	if (now - since < DOUBT_MS) {
+		ctl_add_after(w->fleet->workloads, w->key, DOUBT_MS - (now - since) + 1);
+		return;
+	}
+	struct job_effect e = { .client = x->member->client,
+				.seen_by = x->member->kinds[w->kind->index],
+				.where = c->name,
+				.path = fleet_kind_path(w->arena, w->kind, w->ns, w->name) };
+	job_look(w->job, &e, member_read(w->arena, x->member, w->kind, object_key) != NULL);
+}
+
 static void read_clusters(struct workload *w, struct str object_key)
 {
 	size_t cap = w->fleet->members.len + w->records.len;
@@ -131,6 +155,8 @@ static void read_clusters(struct workload *w, struct str object_key)
 		c->well = member_is_well(m);
 		c->failing_ms = member_failing_ms(m);
 		c->fits = room ? member_fits(m, cpu, memory) : 0;
+		if (c->contact == PLACE_UP)
+			doubt(w, c, &w->copies[i], object_key);
 		if (c->contact == PLACE_UP)
 			read_copy(w, c, &w->copies[i], object_key);
 	}
@@ -291,9 +317,18 @@ static void keep_outcome(struct workload *w, bool applied)
 
 /* ---- the turn ---- */
 
-static void on_result(void *arg, struct str where, struct str key, const struct error *err)
+static void on_result(void *arg, struct str where, struct str key, bool looked,
+		      const struct error *err)
 {
+	bool unknown = err && (err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE ||
+			       err->code == ERR_UNKNOWN || err->code == ERR_INTERNAL);
 	fleet_set_trouble(arg, where, key, err ? err->msg : NULL);
+	if (looked && !err) {
+		fleet_set_doubt(arg, where, key, false);
+		ctl_add(((struct fleet *)arg)->workloads, key);
+	} else if (unknown && !looked) {
+		fleet_set_doubt(arg, where, key, true);
+	}
 }
 
 static void reconcile(struct workload *w, struct ctl_queue *q, struct str object_key)

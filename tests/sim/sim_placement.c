@@ -39,7 +39,8 @@ enum {
 
 enum bug {
 	BUG_NONE,
-	BUG_NO_RECORD,       /* shares are changed before the record is durable */
+	BUG_NO_RECORD,       /* shares are changed long before the record is durable */
+	BUG_NO_DOUBT,        /* goes on as if a write without a reply had not happened */
 	BUG_TRUSTS_CACHE,    /* believes what was cached before its own writes */
 	BUG_ALL_READY,       /* every replica is believed ready */
 	BUG_DOWN_IS_EMPTY,   /* what cannot be reached runs nothing */
@@ -49,8 +50,8 @@ enum bug {
 };
 
 static const char *const bug_names[BUG_END] = {
-	"none",          "no-record",       "trusts-cache", "all-ready",
-	"down-is-empty", "forgets-leaving", "break-first",
+	"none",      "no-record",     "no-doubt",        "trusts-cache",
+	"all-ready", "down-is-empty", "forgets-leaving", "break-first",
 };
 
 struct cluster { /* one cluster's API and what runs there */
@@ -59,6 +60,7 @@ struct cluster { /* one cluster's API and what runs there */
 	int64_t want, ready;
 	/* not in any cache */
 	bool cut, dark;  /* cannot be reached; has no power */
+	bool robbed;     /* somebody else deleted it there */
 	uint64_t cut_ms; /* since when */
 	uint64_t ready_ms
 		[REPLICAS_MAX]; /* since when each is ready, oldest first: the newest go first */
@@ -92,6 +94,7 @@ struct sim {
 	struct global global, global_cache;
 	uint64_t need_rv[CLUSTERS + 1], hold_until_ms, idle_until_ms, dead_until_ms;
 	uint64_t down_since_ms[CLUSTERS];
+	uint64_t doubt_ms[CLUSTERS]; /* a write's outcome is unknown since then; 0 = none */
 	enum place_contact contact[CLUSTERS];
 	struct event events[EVENTS_MAX];
 	size_t events_len;
@@ -179,11 +182,11 @@ static bool is_in_the_dark(const struct sim *s)
 	return false;
 }
 
-/* What a cluster that cannot be reached runs for sure. */
+/* What a cluster that cannot be reached runs for sure, unless somebody else took it away before. */
 static int64_t standing(const struct sim *s, unsigned c)
 {
 	int64_t record = s->global.record[c] > 0 ? s->global.record[c] : 0;
-	return record < s->world[c].want ? record : s->world[c].want;
+	return record < s->world[c].want || s->world[c].robbed ? record : s->world[c].want;
 }
 
 static int64_t long_ready(const struct sim *s, const struct cluster *w)
@@ -223,6 +226,7 @@ static void cluster_write(struct sim *s, unsigned c, int64_t n)
 	if (w->exists)
 		check_taken(s, c, n < 0 ? 0 : n);
 	w->exists = n >= 0;
+	w->robbed = false;
 	w->want = n < 0 ? 0 : n;
 	if (w->ready > w->want)
 		w->ready = w->want;
@@ -259,6 +263,7 @@ static void forget_everything(struct sim *s)
 		s->contact[c] = PLACE_UNKNOWN;
 		s->down_since_ms[c] = s->now_ms;
 		s->need_rv[c] = 0;
+		s->doubt_ms[c] = 0;
 	}
 	s->need_rv[AT_GLOBAL] = 0;
 	s->global_cache = s->global;
@@ -276,6 +281,10 @@ static void contact_step(struct sim *s)
 		} else if (!w->cut && s->contact[c] != PLACE_UP && rnd(s, 20) == 0) {
 			s->contact[c] = PLACE_UP;
 			s->cache[c] = *w;
+			s->doubt_ms[c] = 0;
+		} else if (!w->cut && s->doubt_ms[c] && s->now_ms >= s->doubt_ms[c] + HOLD_MS) {
+			s->cache[c] = *w; /* asked, and waited until the watch was there */
+			s->doubt_ms[c] = 0;
 		}
 	}
 }
@@ -330,6 +339,10 @@ static struct place_cluster seen(const struct sim *s, unsigned c)
 		.current = k->want,
 		.ready = k->ready,
 	};
+	if (s->doubt_ms[c] && up) {
+		x.contact = PLACE_DOWN;
+		x.exists = false;
+	}
 	if (s->bug == BUG_TRUSTS_CACHE && x.exists && x.record >= 0)
 		x.record = x.current;
 	if (s->bug == BUG_ALL_READY)
@@ -388,7 +401,7 @@ static void send_effects(struct sim *s, const struct place_plan *p, bool chaos)
 	for (unsigned c = 0; c < CLUSTERS && !s->failed; c++) {
 		const struct place_share *x = &p->shares[c];
 		const struct cluster *k = &s->cache[c];
-		bool there = s->contact[c] == PLACE_UP && k->exists;
+		bool there = s->contact[c] == PLACE_UP && k->exists && !s->doubt_ms[c];
 		if (x->act == PLACE_STAY ||
 		    (x->act == PLACE_APPLY && there && k->want == x->replicas) ||
 		    (x->act == PLACE_REMOVE && !there))
@@ -399,8 +412,8 @@ static void send_effects(struct sim *s, const struct place_plan *p, bool chaos)
 		enum outcome o = api_write(s, c, x->act == PLACE_REMOVE ? -1 : n, chaos);
 		if (o == DONE)
 			s->need_rv[c] = s->world[c].rv;
-		else if (o == UNKNOWN)
-			s->hold_until_ms = s->now_ms + HOLD_MS;
+		else if (o == UNKNOWN && s->bug != BUG_NO_DOUBT)
+			s->doubt_ms[c] = s->now_ms;
 		if (chaos && rnd(s, 60) == 0) { /* crash between two writes */
 			s->dead_until_ms = s->now_ms + TAKEOVER_MS;
 			return;
@@ -434,7 +447,7 @@ static void controller_step(struct sim *s, bool chaos)
 	struct place_plan p;
 	placement_plan(&a, &in, &p);
 	bool wrote = p.records_changed;
-	if (wrote)
+	if (wrote && (s->bug != BUG_NO_RECORD || rnd(s, 50) == 0))
 		(void)write_records(s, &p, chaos);
 	if (!wrote || s->bug == BUG_NO_RECORD)
 		send_effects(s, &p, chaos);
@@ -513,6 +526,7 @@ static void user_step(struct sim *s)
 		unsigned c = rnd(s, CLUSTERS);
 		if (!s->world[c].cut && rnd(s, 10) == 0) {
 			s->world[c].exists = false;
+			s->world[c].robbed = true;
 			s->world[c].want = s->world[c].ready = 0;
 			s->lost_ms = s->now_ms;
 			changed(s, c);
