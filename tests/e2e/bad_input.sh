@@ -10,7 +10,7 @@ PATH=$RCTL_BIN:$PATH
 api_start
 
 # The window of events that watchers may resume in holds 64 MiB; bodies and queues under way come on top.
-RSS_MB_MAX=160
+RSS_MB_MAX=200
 passed=0
 pass() { passed=$((passed + 1)); }
 
