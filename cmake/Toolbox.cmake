@@ -80,12 +80,15 @@ function(rctl_module name)
     target_link_libraries(rctl_${name} PRIVATE rctl_flags)
 endfunction()
 
+add_custom_target(programs) # what is installed, without any test
+
 function(rctl_program name)
     cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS" ${ARGN})
     add_executable(${name} ${A_SOURCES})
     target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
     rctl_link(${name} PRIVATE DEPS ${A_DEPS} LIBS ${A_LIBS})
     target_link_libraries(${name} PRIVATE rctl_flags)
+    add_dependencies(programs ${name})
 endfunction()
 
 # Criterion's Test() macro declares functions and shadows names of its own.
