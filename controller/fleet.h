@@ -49,6 +49,7 @@ struct placement {
 struct outcome_share {
 	struct str cluster;
 	int64_t replicas, ready;
+	int64_t last_ready; /* when the cluster was last seen, -1 = not known */
 	enum place_phase phase;
 	struct str reason;
 	bool left; /* nothing is to be done before the cluster can be reached */

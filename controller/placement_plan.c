@@ -160,7 +160,7 @@ static int64_t needed_up(const struct place_scene *s)
 			wanted += w->target;
 			any |= w->chosen;
 		} else if (w->chosen) {
-			frozen += w->target;
+			frozen += w->c->standing < 0 ? w->target : min64(w->target, w->c->standing);
 		}
 	}
 	if (place_divides(s))
@@ -304,7 +304,8 @@ static void carry_out(struct place_scene *s, struct place_plan *p)
 	for (size_t i = 0; i < s->len; i++) {
 		const struct place_share *x = &p->shares[i];
 		p->desired += s->w[i].target;
-		p->settled = p->settled && (!x->decided || x->phase == PLACE_READY ||
+		bool later = x->record == PLACE_LEAVING && !s->w[i].up;
+		p->settled = p->settled && (!x->decided || later || x->phase == PLACE_READY ||
 					    (s->w[i].frozen && x->act == PLACE_STAY));
 	}
 }

@@ -108,6 +108,7 @@ struct place_cluster {
 	uint64_t failing_ms; /* down or not well for so long */
 	int64_t fits;        /* by_capacity: further replicas that fit */
 	int64_t record;      /* floor that was recorded last, or PLACE_UNRECORDED, PLACE_LEAVING */
+	int64_t standing; /* not PLACE_UP: ready replicas when it was last seen, -1 = not known */
 	/* seen there; only with PLACE_UP */
 	bool exists, deleting;
 	int64_t current; /* spec.replicas there; 1 when it has none */

@@ -187,5 +187,6 @@ void spec_read_cluster(struct arena *a, const struct json *obj, struct place_clu
 		.listed = true,
 		.unschedulable = json_bool(json_getc(spec, "unschedulable"), false),
 		.record = PLACE_UNRECORDED,
+		.standing = -1,
 	};
 }

@@ -123,6 +123,15 @@ static void doubt(struct workload *w, struct place_cluster *c, struct copy *x,
 	job_look(w->job, &e, member_read(w->arena, x->member, w->kind, object_key) != NULL);
 }
 
+static int64_t last_ready(const struct workload *w, struct str cluster)
+{
+	const struct outcome *o = map_get(&w->fleet->outcomes, w->key);
+	for (size_t i = 0; o && i < o->shares_len; i++)
+		if (str_eq(o->shares[i].cluster, cluster))
+			return o->shares[i].last_ready;
+	return -1;
+}
+
 static void read_clusters(struct workload *w, struct str object_key)
 {
 	size_t cap = w->fleet->members.len + w->records.len;
@@ -159,6 +168,8 @@ static void read_clusters(struct workload *w, struct str object_key)
 			doubt(w, c, &w->copies[i], object_key);
 		if (c->contact == PLACE_UP)
 			read_copy(w, c, &w->copies[i], object_key);
+		else
+			c->standing = last_ready(w, c->name);
 	}
 }
 
@@ -300,6 +311,8 @@ static void keep_outcome(struct workload *w, bool applied)
 			.cluster = arena_str(&o->arena, w->clusters[i].name),
 			.replicas = w->scalable ? s->target : s->target > 0,
 			.ready = w->clusters[i].exists ? w->clusters[i].ready : 0,
+			.last_ready = w->clusters[i].contact == PLACE_UP ? w->clusters[i].ready
+									 : w->clusters[i].standing,
 			.phase = s->phase,
 			.reason = arena_str(&o->arena, reason.len ? reason : s->reason),
 			.left = w->clusters[i].contact == PLACE_DOWN &&

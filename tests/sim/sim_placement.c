@@ -94,6 +94,7 @@ struct sim {
 	struct global global, global_cache;
 	uint64_t need_rv[CLUSTERS + 1], hold_until_ms, idle_until_ms, dead_until_ms;
 	uint64_t down_since_ms[CLUSTERS];
+	bool was_seen[CLUSTERS];     /* by this life of the controller */
 	uint64_t doubt_ms[CLUSTERS]; /* a write's outcome is unknown since then; 0 = none */
 	enum place_contact contact[CLUSTERS];
 	struct event events[EVENTS_MAX];
@@ -264,6 +265,7 @@ static void forget_everything(struct sim *s)
 		s->down_since_ms[c] = s->now_ms;
 		s->need_rv[c] = 0;
 		s->doubt_ms[c] = 0;
+		s->was_seen[c] = false;
 	}
 	s->need_rv[AT_GLOBAL] = 0;
 	s->global_cache = s->global;
@@ -281,6 +283,7 @@ static void contact_step(struct sim *s)
 		} else if (!w->cut && s->contact[c] != PLACE_UP && rnd(s, 20) == 0) {
 			s->contact[c] = PLACE_UP;
 			s->cache[c] = *w;
+			s->was_seen[c] = true;
 			s->doubt_ms[c] = 0;
 		} else if (!w->cut && s->doubt_ms[c] && s->now_ms >= s->doubt_ms[c] + HOLD_MS) {
 			s->cache[c] = *w; /* asked, and waited until the watch was there */
@@ -335,6 +338,7 @@ static struct place_cluster seen(const struct sim *s, unsigned c)
 		.well = true,
 		.failing_ms = up ? 0 : s->now_ms - s->down_since_ms[c],
 		.record = s->global_cache.record[c],
+		.standing = s->was_seen[c] ? k->ready : -1,
 		.exists = up && k->exists,
 		.current = k->want,
 		.ready = k->ready,

@@ -10,7 +10,7 @@
 /*
  * Clusters in words, one a line: NAME REGION and any of
  *   down unknown gone(no Cluster object) cordoned sick(no ready node) fail=SECONDS fits=N
- *   rec=N leaving  there=CURRENT/READY deleting  label=KEY:VALUE taint=KEY:EFFECT(n, x, p)
+ *   rec=N leaving stood=READY  there=CURRENT/READY deleting  label=KEY:VALUE taint=KEY:EFFECT(n, x, p)
  */
 enum { CLUSTERS = 16 };
 
@@ -48,6 +48,8 @@ static void word(struct world *w, struct place_cluster *c, char *t)
 		c->record = PLACE_LEAVING;
 	else if (!strcmp(t, "there"))
 		c->exists = true, c->current = atoll(v), c->ready = atoll(strchr(v, '/') + 1);
+	else if (!strcmp(t, "stood"))
+		c->standing = atoll(v);
 	else if (!strcmp(t, "deleting"))
 		c->deleting = true;
 	else if (!strcmp(t, "label")) {
@@ -77,7 +79,8 @@ static void world_from(struct world *w, const char *text)
 		*c = (struct place_cluster){ .listed = true,
 					     .contact = PLACE_UP,
 					     .well = true,
-					     .record = PLACE_UNRECORDED };
+					     .record = PLACE_UNRECORDED,
+					     .standing = -1 };
 		char *save = NULL;
 		c->name = str_of(strtok_r(l, " ", &save));
 		c->region = str_of(strtok_r(NULL, " ", &save));
@@ -369,6 +372,11 @@ static const struct plan_case cases[] = {
 	  2,
 	  "eu-1 eu down fail=5 rec=3;us-1 us rec=3 there=3/3",
 	  "eu-1=.(3) us-1=+1(1)" },
+	{ "what was not ready when it was last seen is not counted on",
+	  { DIVIDE },
+	  6,
+	  "eu-1 eu down fail=5 rec=3 stood=1;us-1 us rec=5 there=5/5",
+	  "eu-1=.(3) us-1=+5(5)" },
 	{ "never placed in a cluster that cannot be reached",
 	  { DIVIDE },
 	  6,
