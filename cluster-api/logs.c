@@ -8,6 +8,7 @@
 #include "http/server.h"
 #include "json/json.h"
 #include "sys/clock.h"
+#include "telemetry/lstore.h"
 #include "text/rfc3339.h"
 #include "text/url.h"
 #include "watch/watch.h"
@@ -21,7 +22,8 @@ struct logs {
 	struct apiserver *api;
 	struct loop *loop;
 	struct agents *agents;
-	struct map waiting; /* request id → struct query */
+	struct lstore *store; /* NULL = no lines are stored */
+	struct map waiting;   /* request id → struct query */
 };
 
 /* One request, on the agents' loop. */
@@ -34,7 +36,11 @@ struct query {
 	struct rpc_stream *stream; /* the node's answer; NULL until it opened it */
 	struct loop_timer timer;   /* the node must answer in time */
 	uint64_t id;
-	bool ended;
+	bool begun, ended;
+	/* The lines that the log store has, when the node does not give them. */
+	struct lstore_cursor *cursor;
+	bool cursor_waits; /* for room */
+	struct error why;  /* the node does not */
 };
 
 static struct str id_key(const uint64_t *id)
@@ -42,13 +48,23 @@ static struct str id_key(const uint64_t *id)
 	return str_n((const char *)id, sizeof(*id));
 }
 
-static void query_free(struct query *q)
+/* The node's answer is not wanted any more. */
+static void let_go(struct query *q)
 {
 	loop_timer_stop(&q->timer);
 	if (q->id)
 		(void)map_del(&q->logs->waiting, id_key(&q->id));
 	if (q->stream)
 		rpc_stream_set(q->stream, NULL);
+	q->id = 0;
+	q->stream = NULL;
+}
+
+static void query_free(struct query *q)
+{
+	let_go(q);
+	if (q->cursor)
+		lstore_close(q->cursor);
 	relay_done(q->relay);
 	arena_fini(&q->arena);
 	mem_free(q);
@@ -62,14 +78,56 @@ static void fail(struct query *q, enum err_code code, const char *text)
 	q->ended = true;
 }
 
+/* ---- lines of the log store ---- */
+
+static void on_piece(void *arg, const struct error *err, struct str text, bool end)
+{
+	struct query *q = arg;
+	if (err) {
+		/* Nothing stored: then what the node said is the answer. */
+		relay_fail(q->relay, err->code == ERR_NOT_FOUND ? &q->why : err);
+		q->ended = true;
+		return;
+	}
+	relay_begin(q->relay, 200, STR("text/plain; charset=utf-8"));
+	relay_write(q->relay, text);
+	q->begun = true;
+	if (end) {
+		relay_end(q->relay);
+		q->ended = true;
+	} else if (relay_full(q->relay)) {
+		q->cursor_waits = true;
+	} else {
+		lstore_next(q->cursor);
+	}
+}
+
+/* The node does not answer, or has nothing (any more): `why` stands unless lines are stored. */
+static void from_store(struct query *q, enum err_code code, const char *why)
+{
+	if (!q->logs->store || q->begun || q->cursor) {
+		fail(q, code, why);
+		return;
+	}
+	const struct lstore_query lq = { .uid = q->q.uid,
+					 .container = q->q.container,
+					 .previous = q->q.previous,
+					 .timestamps = q->q.timestamps,
+					 .tail_lines = q->q.tail_lines,
+					 .since_unix_ns = q->q.since_unix_ns,
+					 .limit_bytes = q->q.limit_bytes };
+	let_go(q);
+	(void)error_set(&q->why, code, "%s", why);
+	q->cursor = lstore_open(q->logs->store, q->logs->loop, &lq, on_piece, q);
+}
+
 /* ---- the far side of the relay ---- */
 
 static void on_late(struct loop_timer *t)
 {
 	struct query *q = container_of(t, struct query, timer);
 	agents_cancel_request(q->logs->agents, q->node, q->id);
-	fail(q, ERR_TIMEOUT, "the node did not answer in time");
-	query_free(q);
+	from_store(q, ERR_TIMEOUT, "the node did not answer in time");
 }
 
 static void on_start(struct relay *r, void *data)
@@ -79,10 +137,9 @@ static void on_start(struct relay *r, void *data)
 	q->relay = r;
 	struct session *s = agents_session(l->agents, q->node);
 	if (!s) {
-		fail(q, ERR_UNAVAILABLE,
-		     arena_printf(&q->arena, "node \"%.*s\" is not connected to this server",
-				  STR_ARG(q->node)));
-		query_free(q);
+		from_store(q, ERR_UNAVAILABLE,
+			   arena_printf(&q->arena, "node \"%.*s\" is not connected to this server",
+					STR_ARG(q->node)));
 		return;
 	}
 	q->id = agents_open_logs(l->agents, s, &q->q);
@@ -97,13 +154,17 @@ static void on_room(struct relay *r, void *data)
 	struct query *q = data;
 	if (q->stream)
 		rpc_stream_resume(q->stream);
+	if (q->cursor_waits && !q->ended) {
+		q->cursor_waits = false;
+		lstore_next(q->cursor);
+	}
 }
 
 static void on_gone(struct relay *r, void *data)
 {
 	(void)r;
 	struct query *q = data;
-	if (!q->ended) {
+	if (!q->ended && q->id) {
 		agents_cancel_request(q->logs->agents, q->node, q->id);
 		if (q->stream)
 			rpc_stream_end(q->stream, RPC_CANCELLED, "the client went away");
@@ -166,8 +227,9 @@ static void stream_message(void *arg, struct rpc_stream *s, struct str msg)
 		q = claim(l, s, m->request_id);
 	if (q && !q->ended) {
 		if (m->code) {
-			fail(q, code_of(m->code), m->message);
+			from_store(q, code_of(m->code), m->message);
 		} else {
+			q->begun = true;
 			relay_begin(q->relay, 200, STR("text/plain; charset=utf-8"));
 			relay_write(q->relay, rpc_bytes(m->data));
 			if (relay_full(q->relay))
@@ -203,7 +265,7 @@ static void stream_closed(void *arg, struct rpc_stream *s, bool cancelled)
 		return;
 	q->stream = NULL;
 	if (cancelled && !q->ended)
-		fail(q, ERR_UNAVAILABLE, "the connection to the node was lost");
+		from_store(q, ERR_UNAVAILABLE, "the connection to the node was lost");
 	else
 		finish(q);
 	/* the relay's gone comes when the client closed: q lives until then */
@@ -223,10 +285,8 @@ static void on_failed(void *arg, uint64_t id, uint32_t code, const char *message
 {
 	struct logs *l = arg;
 	struct query *q = map_get(&l->waiting, id_key(&id));
-	if (q && !q->ended) {
-		loop_timer_stop(&q->timer);
-		fail(q, code_of(code), message);
-	}
+	if (q && !q->ended)
+		from_store(q, code_of(code), message);
 }
 
 /* ---- the route (any API loop) ---- */
@@ -381,9 +441,10 @@ struct logs *logs_free(struct logs *l)
 	return NULL;
 }
 
-void logs_add_route(struct logs *l, struct agents *agents)
+void logs_add_route(struct logs *l, struct agents *agents, struct lstore *store)
 {
 	l->agents = agents;
+	l->store = store;
 	agents_on_failed(agents, on_failed, l);
 	const struct apiserver_route route = { .resource = "pods",
 					       .subresource = "log",

@@ -5,6 +5,7 @@
 #include "daemon/daemon.h"
 #include "leases.h"
 #include "logs.h"
+#include "telemetry.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 struct program {
 	struct apiserver_config api_cfg;
 	struct agents_config agents_cfg;
+	struct telemetry_config telemetry_cfg;
 	char *agent_address, *cluster, *instance, *region, *network_az, *advertise;
 	char *agent_ca, *agent_cert, *agent_key;
 	char host[64];
@@ -19,6 +21,7 @@ struct program {
 	struct apiserver *api;
 	struct agents *agents;
 	struct logs *logs;
+	struct telemetry *telemetry;
 	struct rpc_method methods[4];
 	unsigned stopping;
 };
@@ -91,7 +94,7 @@ static size_t settings(void *state, struct setting *rows, size_t cap)
 	};
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]) && n < cap; i++)
 		rows[n++] = own[i];
-	return n;
+	return n + telemetry_settings(&p->telemetry_cfg, rows + n, cap - n);
 }
 
 static void agents_config(struct program *p, struct daemon *d)
@@ -145,7 +148,10 @@ static int start(void *state, struct daemon *d, struct error *err)
 		return rc;
 	agents_config(p, d);
 	p->logs = logs_new(p->api, daemon_loop(d));
+	p->telemetry = telemetry_new(&p->telemetry_cfg, p->api, daemon_loop(d), daemon_metrics(d),
+				     p->cluster);
 	p->methods[p->agents_cfg.more_len++] = logs_method(p->logs);
+	p->methods[p->agents_cfg.more_len++] = telemetry_method(p->telemetry);
 	p->agents_cfg.more = p->methods;
 	if (!p->agents_cfg.tls.ca_file || !p->agents_cfg.tls.cert_file ||
 	    !p->agents_cfg.tls.key_file)
@@ -156,8 +162,10 @@ static int start(void *state, struct daemon *d, struct error *err)
 	if (rc)
 		return rc;
 	leases_add_route(p->api, p->agents);
-	logs_add_route(p->logs, p->agents);
+	logs_add_route(p->logs, p->agents, telemetry_logs(p->telemetry));
 	rc = apiserver_start(p->api, err);
+	if (rc == 0)
+		telemetry_start(p->telemetry);
 	if (rc == 0)
 		rc = agents_start(p->agents, err);
 	if (rc)
@@ -202,6 +210,10 @@ static void fini(void *state)
 {
 	struct program *p = state;
 	p->agents = agents_free(p->agents);
+	p->telemetry = telemetry_free(p->telemetry);
+	/* Answers of the stores that are on their way: their requests are there until the next line. */
+	if (p->daemon)
+		loop_turn(daemon_loop(p->daemon), 0);
 	p->api = apiserver_free(p->api);
 	p->logs = logs_free(p->logs);
 }

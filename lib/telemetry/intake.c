@@ -273,8 +273,12 @@ static void lose(struct intake *in, const struct error *err)
 	intake_rollback(in);
 	in->db = sql_close(in->db);
 	in->broken = false;
+	/* Every failing attempt is told: the reason may be another one. */
 	in->why = *err;
 	atomic_store(&in->up, false);
+	metric_set(in->m.up, 0);
+	if (in->cfg.on_state)
+		in->cfg.on_state(in->cfg.on_state_arg, err);
 	list_for_each(it, &in->streams)
 	{
 		struct intake_stream *s = list_entry(it, struct intake_stream, link);
@@ -407,6 +411,9 @@ static void upkeep(struct intake *in)
 			return;
 		}
 		atomic_store(&in->up, true);
+		metric_set(in->m.up, 1);
+		if (in->cfg.on_state)
+			in->cfg.on_state(in->cfg.on_state_arg, NULL);
 		in->retry_ms = 0;
 		in->checkpoint_at_ms = now + (uint64_t)in->cfg.checkpoint_ms;
 		in->expire_at_ms = now + TICK_MS * 10;
@@ -529,6 +536,7 @@ static void add_metrics(struct intake *in)
 				    "Records that agents had to drop");
 	in->m.commits = metric_counter(m, "rctl_telemetry_commits_total", labels,
 				       "Transactions that stored records");
+	in->m.up = metric_gauge(m, "rctl_telemetry_up", labels, "1 while the database is there");
 	in->m.series = metric_gauge(m, "rctl_telemetry_series", labels, "Series in the index");
 }
 

@@ -94,6 +94,9 @@ struct intake_config {
 	int64_t label_bytes_max; /* names and values of one series */
 	struct metrics *metrics; /* may be NULL */
 	int64_t (*now_ms)(void); /* Unix time; NULL = the clock */
+	/* On the worker: the database is there (NULL), or why it is not.  For the log; may be NULL. */
+	void (*on_state)(void *arg, const struct error *down);
+	void *on_state_arg;
 	const struct intake_ops *ops;
 	void *store;
 };

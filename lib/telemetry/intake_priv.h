@@ -26,7 +26,7 @@ struct mark {
 };
 
 struct counters {
-	struct metric *records, *duplicates, *refused, *lost, *commits, *series;
+	struct metric *records, *duplicates, *refused, *lost, *commits, *series, *up;
 };
 
 struct intake {

@@ -230,6 +230,8 @@ struct lstore *lstore_new(const struct lstore_config *cfg)
 		.label_bytes_max = cfg->label_bytes_max,
 		.metrics = m,
 		.now_ms = cfg->now_ms,
+		.on_state = cfg->on_state,
+		.on_state_arg = cfg->on_state_arg,
 		.ops = &OPS,
 		.store = s,
 	};

@@ -32,6 +32,9 @@ struct lstore_config {
 	int64_t memory_bytes_max; /* of lines that wait for a checkpoint: more makes it come at once */
 	struct metrics *metrics;
 	int64_t (*now_ms)(void); /* NULL = the clock */
+	/* On the worker: the database is there (NULL), or why it is not.  For the log; may be NULL. */
+	void (*on_state)(void *arg, const struct error *down);
+	void *on_state_arg;
 };
 
 struct lstore *lstore_new(const struct lstore_config *cfg);

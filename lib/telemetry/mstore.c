@@ -232,6 +232,8 @@ struct mstore *mstore_new(const struct mstore_config *cfg)
 		.label_bytes_max = cfg->label_bytes_max,
 		.metrics = cfg->metrics,
 		.now_ms = cfg->now_ms,
+		.on_state = cfg->on_state,
+		.on_state_arg = cfg->on_state_arg,
 		.ops = &OPS,
 		.store = s,
 	};

@@ -40,6 +40,9 @@ struct mstore_config {
 	int64_t query_samples_max, query_ms;
 	struct metrics *metrics;
 	int64_t (*now_ms)(void); /* NULL = the clock */
+	/* On the worker: the database is there (NULL), or why it is not.  For the log; may be NULL. */
+	void (*on_state)(void *arg, const struct error *down);
+	void *on_state_arg;
 	/* Called each collect_ms (0 = never) on the worker thread: puts samples of the program's own. */
 	void (*collect)(void *arg, struct mstore_collect *c);
 	void *collect_arg;

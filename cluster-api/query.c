@@ -1,0 +1,295 @@
+#include "query.h"
+
+#include "apiserver/relay.h"
+#include "base/mem.h"
+#include "http/server.h"
+#include "json/json.h"
+#include "sys/loop.h"
+#include "telemetry/mstore.h"
+#include "text/duration.h"
+#include "text/rfc3339.h"
+#include "text/url.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { FORM_BYTES_MAX = 64 << 10, PARAMETERS_MAX = 256 };
+
+struct query {
+	struct apiserver *api;
+	struct loop *loop;
+	struct mstore *store;
+};
+
+/* One request. */
+struct asked {
+	struct query *query;
+	struct arena arena;
+	struct mstore_ask ask;
+	struct error err; /* of its parameters */
+	struct relay *relay;
+	bool gone, answered;
+};
+
+static void asked_free(struct asked *a)
+{
+	relay_done(a->relay);
+	arena_fini(&a->arena);
+	mem_free(a);
+}
+
+/* ---- answers ---- */
+
+static int status_of(enum err_code code, const char **type)
+{
+	static const struct {
+		enum err_code code;
+		int status;
+		const char *type;
+	} table[] = {
+		{ ERR_BAD_REQUEST, 400, "bad_data" },    { ERR_INVALID, 422, "execution" },
+		{ ERR_LIMIT, 422, "execution" },         { ERR_TIMEOUT, 503, "timeout" },
+		{ ERR_UNAVAILABLE, 503, "unavailable" },
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].code == code) {
+			*type = table[i].type;
+			return table[i].status;
+		}
+	*type = "internal";
+	return 500;
+}
+
+static void answer(struct asked *a, const struct error *err, struct str data)
+{
+	struct buf b = { 0 };
+	const char *type = "";
+	int status = err ? status_of(err->code, &type) : 200;
+	if (err) {
+		buf_addf(&b, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":", type);
+		json_write_str(&b, str_of(err->msg));
+	} else {
+		buf_adds(&b, "{\"status\":\"success\",\"data\":");
+		buf_add_str(&b, data);
+	}
+	buf_adds(&b, "}\n");
+	relay_begin(a->relay, status, STR("application/json"));
+	relay_write(a->relay, buf_str(&b));
+	relay_end(a->relay);
+	buf_fini(&b);
+}
+
+static void on_answer(void *arg, const struct error *err, struct str data)
+{
+	struct asked *a = arg;
+	a->answered = true;
+	if (!a->gone)
+		answer(a, err, data);
+	if (a->gone)
+		asked_free(a);
+}
+
+static void on_start(struct relay *r, void *data)
+{
+	struct asked *a = data;
+	a->relay = r;
+	if (a->err.code) {
+		a->answered = true;
+		answer(a, &a->err, STR(""));
+		return;
+	}
+	mstore_ask(a->query->store, a->query->loop, &a->ask, on_answer, a);
+}
+
+static void on_gone(struct relay *r, void *data)
+{
+	struct asked *a = data;
+	(void)r;
+	a->gone = true;
+	if (a->answered)
+		asked_free(a);
+}
+
+static const struct relay_handlers RELAY = { .start = on_start, .gone = on_gone };
+
+/* ---- parameters ---- */
+
+static int parse_time(struct str s, int64_t *ret, struct error *err)
+{
+	char text[64], *end = NULL;
+	if (s.len && s.len < sizeof(text)) {
+		memcpy(text, s.p, s.len);
+		text[s.len] = '\0';
+		double v = strtod(text, &end);
+		if (!*end && fabs(v) < 9e12) {
+			*ret = (int64_t)llround(v * 1000);
+			return 0;
+		}
+	}
+	if (rfc3339_parse_ms(s, ret))
+		return 0;
+	return error_set(err, ERR_BAD_REQUEST,
+			 "invalid parameter \"time\": cannot parse \"%.*s\" to a valid timestamp",
+			 STR_ARG(str_sub(s, 0, 100)));
+}
+
+static int parse_timeout(struct str s, int64_t *ret, struct error *err)
+{
+	char text[32], *end = NULL;
+	if (s.len && s.len < sizeof(text)) {
+		memcpy(text, s.p, s.len);
+		text[s.len] = '\0';
+		double v = strtod(text, &end);
+		if (!*end && v > 0 && v < 1e9) {
+			*ret = (int64_t)(v * 1000);
+			return 0;
+		}
+	}
+	if (duration_parse_prom(s, ret, NULL) == 0)
+		return 0;
+	return error_set(err, ERR_BAD_REQUEST,
+			 "invalid parameter \"timeout\": cannot parse \"%.*s\" to a valid duration",
+			 STR_ARG(str_sub(s, 0, 100)));
+}
+
+static int set_parameter(struct asked *a, struct str key, struct str value, struct error *err)
+{
+	struct mstore_ask *ask = &a->ask;
+	if (str_is(key, "query") && ask->kind == MSTORE_QUERY) {
+		ask->text = value;
+	} else if (str_is(key, "time") && value.len) {
+		return parse_time(value, &ask->time_ms, err);
+	} else if (str_is(key, "timeout") && value.len) {
+		return parse_timeout(value, &ask->timeout_ms, err);
+	} else if (str_is(key, "limit") && value.len) {
+		if (!str_to_i64(value, &ask->limit) || ask->limit < 0)
+			return error_set(err, ERR_BAD_REQUEST,
+					 "invalid parameter \"limit\": limit must be non-negative");
+	} else if (str_is(key, "match[]") && ask->kind != MSTORE_QUERY) {
+		if (ask->matches_len == MSTORE_MATCHES_MAX)
+			return error_set(err, ERR_BAD_REQUEST, "more than %d match[] parameters",
+					 MSTORE_MATCHES_MAX);
+		ask->matches[ask->matches_len++] = value;
+	}
+	return 0;
+}
+
+static int parse_pairs(struct asked *a, struct str pairs, struct error *err)
+{
+	struct str key, value;
+	size_t n = 0;
+	int rc = 0;
+	while (!rc && url_query_next(&pairs, &key, &value)) {
+		if (++n > PARAMETERS_MAX)
+			return error_set(err, ERR_BAD_REQUEST, "more than %d parameters",
+					 PARAMETERS_MAX);
+		if (!url_decode(&a->arena, key, true, &key) ||
+		    !url_decode(&a->arena, value, true, &value))
+			return error_set(err, ERR_BAD_REQUEST, "the query has a wrong %% escape");
+		rc = set_parameter(a, key, value, err);
+	}
+	return rc;
+}
+
+/* "/api/v1/label/NAME/values" */
+static int parse_label_path(struct asked *a, struct str rest, struct error *err)
+{
+	ptrdiff_t slash = str_find(rest, '/', 0);
+	struct str name;
+	if (slash < 0 || !str_is(str_sub(rest, (size_t)slash, rest.len), "/values") ||
+	    !url_decode(&a->arena, str_sub(rest, 0, (size_t)slash), false, &name))
+		return error_set(err, ERR_BAD_REQUEST, "the path is /api/v1/label/NAME/values");
+	if (!labels_name_valid(name))
+		return error_set(err, ERR_BAD_REQUEST, "invalid label name: \"%.*s\"",
+				 STR_ARG(str_sub(name, 0, 100)));
+	a->ask.text = arena_str(&a->arena, name);
+	return 0;
+}
+
+static int read_request(struct asked *a, struct http_request *req,
+			const struct apiserver_info *info, struct error *err)
+{
+	bool post = str_is(req->method, "POST");
+	if (!post && !str_is(req->method, "GET") && !str_is(req->method, "HEAD"))
+		return error_set(err, ERR_BAD_REQUEST, "only GET and POST are served here");
+	if (req->body.len > FORM_BYTES_MAX)
+		return error_set(err, ERR_BAD_REQUEST, "a form of more than %d bytes",
+				 FORM_BYTES_MAX);
+	struct str type = http_request_header(req, "content-type");
+	if (req->body.len && !str_starts(type, STR("application/x-www-form-urlencoded")))
+		return error_set(err, ERR_BAD_REQUEST,
+				 "the body must be application/x-www-form-urlencoded");
+	int rc = 0;
+	if (a->ask.kind == MSTORE_VALUES)
+		rc = parse_label_path(a, info->path_rest, err);
+	if (!rc)
+		rc = parse_pairs(a, arena_str(&a->arena, info->query), err);
+	if (!rc && post)
+		rc = parse_pairs(a, arena_str(&a->arena, req->body), err);
+	if (!rc && a->ask.kind == MSTORE_SERIES && !a->ask.matches_len)
+		rc = error_set(err, ERR_BAD_REQUEST, "no match[] parameter provided");
+	return rc;
+}
+
+static void serve(struct query *q, enum mstore_kind kind, struct http_request *req,
+		  const struct apiserver_info *info)
+{
+	struct asked *a = mem_new(struct asked, 1);
+	a->query = q;
+	a->ask.kind = kind;
+	(void)!read_request(a, req, info, &a->err);
+	relay_new(req, q->loop, &RELAY, a);
+}
+
+static void serve_query(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	serve(arg, MSTORE_QUERY, req, info);
+}
+
+static void serve_labels(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	serve(arg, MSTORE_LABELS, req, info);
+}
+
+static void serve_values(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	serve(arg, MSTORE_VALUES, req, info);
+}
+
+static void serve_series(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	serve(arg, MSTORE_SERIES, req, info);
+}
+
+struct query *query_new(struct apiserver *api, struct loop *loop, struct mstore *store)
+{
+	struct query *q = mem_new(struct query, 1);
+	*q = (struct query){ api, loop, store };
+	const struct {
+		const char *prefix;
+		bool exact;
+		void (*fn)(void *arg, struct http_request *req, const struct apiserver_info *info);
+	} routes[] = {
+		{ "/api/v1/query", true, serve_query },
+		{ "/api/v1/labels", true, serve_labels },
+		{ "/api/v1/label/", false, serve_values },
+		{ "/api/v1/series", true, serve_series },
+	};
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		const struct apiserver_route r = { .prefix = routes[i].prefix,
+						   .exact = routes[i].exact,
+						   .body = true,
+						   .fn = routes[i].fn,
+						   .closed = relay_closed,
+						   .drained = relay_drained,
+						   .arg = q };
+		apiserver_add_route(api, &r);
+	}
+	return q;
+}
+
+struct query *query_free(struct query *q)
+{
+	mem_free(q);
+	return NULL;
+}

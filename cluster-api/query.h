@@ -1,0 +1,21 @@
+/*
+ * query - Prometheus' HTTP API over the metrics store: /api/v1/query, /api/v1/labels, /api/v1/label/NAME/values,
+ * /api/v1/series; GET, and POST with a form.
+ *
+ * Answers and errors are worded as Prometheus' own (https://prometheus.io/docs/prometheus/latest/querying/api/): 400
+ * bad_data, 422 execution, 503 timeout, unavailable.
+ */
+#ifndef QUERY_H
+#define QUERY_H
+
+#include "apiserver/apiserver.h"
+
+struct mstore;
+struct query;
+
+/* Routes, before apiserver_start(); `loop` carries the answers.  All are borrowed until query_free(). */
+struct query *query_new(struct apiserver *api, struct loop *loop, struct mstore *store);
+/* After the store is gone. */
+struct query *query_free(struct query *q);
+
+#endif
