@@ -84,6 +84,13 @@ static bool is_secret(const struct auth_action *a)
 	return a->group.len == 0 && str_is(a->resource, "secrets");
 }
 
+/* Prometheus' API takes questions as POST too: they read. */
+static bool is_query(const struct auth_action *a)
+{
+	return str_is(a->verb, "create") && a->group.len == 0 && a->ns.len == 0 &&
+	       has_word("query query_range labels series", a->resource);
+}
+
 /* Streams into a container change its state although they begin with GET. */
 static bool is_stream(const struct auth_action *a)
 {
@@ -235,7 +242,7 @@ static bool controller_may(const struct auth_action *a)
 {
 	if (is_stream(a))
 		return false;
-	if (is_read(a->verb) && !is_secret(a))
+	if ((is_read(a->verb) && !is_secret(a)) || is_query(a))
 		return true;
 	for (size_t i = 0; i < sizeof(admin_groups) / sizeof(*admin_groups); i++)
 		if (str_is(a->group, admin_groups[i]))
@@ -261,7 +268,8 @@ static bool may_resource(const struct auth_user *u, const struct auth_action *a,
 		return true;
 	if (auth_in_group(u, "system:controllers") && controller_may(a))
 		return true;
-	if (auth_in_group(u, "rctl:viewers") && is_read(a->verb) && !is_secret(a) && !is_stream(a))
+	if (auth_in_group(u, "rctl:viewers") &&
+	    (is_query(a) || (is_read(a->verb) && !is_secret(a) && !is_stream(a))))
 		return true;
 	return node_may(node_name(u), a, view);
 }
