@@ -118,6 +118,9 @@ static void cluster_api(struct fleet *f, const struct fleet_cluster *c)
 	arg(f, d, "--listen-address=127.0.0.1:%" PRId64, c->api_port);
 	arg(f, d, "--agent-address=127.0.0.1:%" PRId64, c->agent_port);
 	arg(f, d, "--store=%s", database(f, c->name));
+	arg(f, d, "--metrics-store=%s",
+	    database(f, arena_printf(&f->arena, "%s_metrics", c->name)));
+	arg(f, d, "--logs-store=%s", database(f, arena_printf(&f->arena, "%s_logs", c->name)));
 	tls_args(f, d);
 }
 
