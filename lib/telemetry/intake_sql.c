@@ -53,10 +53,15 @@ static int script(struct intake *in, const char *text, struct error *err)
 	return rc;
 }
 
+static uint64_t generation(struct intake *in)
+{
+	return sql_dialect(in->db) == SQL_POSTGRES ? sql_generation(in->db) : 0;
+}
+
 int intake_begin(struct intake *in, struct error *err)
 {
 	/* Another connection does not hold the lock on the database any more. */
-	if (sql_generation(in->db) != in->generation) {
+	if (generation(in) != in->generation) {
 		in->broken = true;
 		return error_set(err, ERR_UNAVAILABLE, "the connection to the database was lost");
 	}
@@ -186,7 +191,7 @@ static int own_database(struct intake *in, struct error *err)
 			     NULL, 0, on_one, got, err);
 	if (rc)
 		return rc;
-	in->generation = sql_generation(in->db);
+	in->generation = generation(in);
 	return got[0] == 1 ? 0
 			   : error_set(err, ERR_CONFLICT,
 				       "the database belongs to another process at this time");
@@ -398,7 +403,7 @@ int intake_load(struct intake *in, struct error *err)
 		return rc;
 	in->broken = false;
 	(void)snprintf(component, sizeof(component), "telemetry_%s", in->cfg.component);
-	in->generation = sql_generation(in->db);
+	in->generation = generation(in);
 	rc = sql_migrate(in->db, "telemetry_intake", STEPS, sizeof(STEPS) / sizeof(STEPS[0]), err);
 	if (!rc)
 		rc = sql_migrate(in->db, component, in->cfg.steps, in->cfg.steps_len, err);
