@@ -14,7 +14,8 @@
  *     while this process is not the leader;
  *   - after a write that answered revision R a key is not planned again before
  *     the informer of what was written has seen R (ctl_expect), whatever else
- *     happens; a write whose outcome is unknown holds its key until the informer relisted or 10 s passed;
+ *     happens; a write whose outcome is unknown holds its key for 10 s, whatever the
+ *     informer says: the write may still be on its way;
  *   - leadership: a Lease with leaseTransitions as fencing token, sent with each
  *     write (our API refuses a token that was taken over).  Losing it ends the
  *     process (daemon_fail), as with kube-controller-manager.
