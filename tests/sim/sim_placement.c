@@ -94,6 +94,7 @@ struct sim {
 	struct global global, global_cache;
 	uint64_t need_rv[CLUSTERS + 1], hold_until_ms, idle_until_ms, dead_until_ms;
 	uint64_t down_since_ms[CLUSTERS];
+	uint64_t back_ms[CLUSTERS];  /* when contact was found again */
 	bool was_seen[CLUSTERS];     /* by this life of the controller */
 	uint64_t doubt_ms[CLUSTERS]; /* a write's outcome is unknown since then; 0 = none */
 	enum place_contact contact[CLUSTERS];
@@ -210,6 +211,9 @@ static void check_taken(struct sim *s, unsigned c, int64_t n)
 	int64_t after = 0;
 	for (unsigned i = 0; i < CLUSTERS; i++) {
 		int64_t ready = s->world[i].ready;
+		/* a write that is late was decided when this one could not be reached */
+		if (s->back_ms[i] + LATE_MS > s->now_ms && ready < standing(s, i))
+			ready = standing(s, i);
 		if (s->contact[i] == PLACE_DOWN && !(i == c && n >= 0))
 			need -= i != c ? standing(s, i) : 0;
 		else
@@ -284,6 +288,7 @@ static void contact_step(struct sim *s)
 			s->contact[c] = PLACE_UP;
 			s->cache[c] = *w;
 			s->was_seen[c] = true;
+			s->back_ms[c] = s->now_ms;
 			s->doubt_ms[c] = 0;
 		} else if (!w->cut && s->doubt_ms[c] && s->now_ms >= s->doubt_ms[c] + HOLD_MS) {
 			s->cache[c] = *w; /* asked, and waited until the watch was there */

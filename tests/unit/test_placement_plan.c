@@ -321,7 +321,7 @@ static const struct plan_case cases[] = {
 	  { DIVIDE, MOVE_30S },
 	  6,
 	  "eu-1 eu down fail=60 rec=3;us-1 us rec=6 there=6/6",
-	  "eu-1=.(L) us-1=+6(6)" },
+	  "!eu-1=.(L) us-1=+6(6)" },
 	{ "Keep leaves the unreachable alone",
 	  { DIVIDE, MOVE_30S, .keep_disconnected = true },
 	  6,
