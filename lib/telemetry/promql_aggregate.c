@@ -231,6 +231,8 @@ int eval_aggregate(struct eval *e, const struct node *n, struct value *ret)
 		count_values(e, n, &in, ret);
 		return 0;
 	}
+	if ((n->agg == AGG_TOPK || n->agg == AGG_BOTTOMK) && isnan(parameter.scalar))
+		return error_set(e->err, ERR_INVALID, "Parameter value is NaN");
 	bool members = n->agg == AGG_TOPK || n->agg == AGG_BOTTOMK || n->agg == AGG_QUANTILE;
 	for (size_t i = 0; i < in.len; i++) {
 		struct group *x = group_of(e, n, &g, in.v[i].labels);

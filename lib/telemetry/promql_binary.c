@@ -165,6 +165,14 @@ static int fill_one(struct eval *e, const struct node *n, const struct value *on
 	return 0;
 }
 
+static int multiple_error(struct eval *e, const struct node *n)
+{
+	return error_set(e->err, ERR_INVALID, "multiple matches for labels: %s",
+			 n->side == GROUP_NONE
+				 ? "many-to-one matching must be explicit (group_left/group_right)"
+				 : "grouping labels must ensure unique matches");
+}
+
 static int match_many(struct eval *e, const struct node *n, const struct value *many,
 		      struct side *one, struct value *ret)
 {
@@ -176,6 +184,11 @@ static int match_many(struct eval *e, const struct node *n, const struct value *
 		struct promql_point *o = map_get(&one->groups, buf_str(&one->key));
 		if (!o)
 			continue;
+		/* An error, also where the comparison lets nothing through. */
+		if (n->side == GROUP_NONE && map_set(&seen, buf_str(&one->key), p)) {
+			rc = multiple_error(e, n);
+			break;
+		}
 		bool swap = n->side == GROUP_RIGHT, holds = true;
 		double x = apply(n->op, swap ? o->v : p->v, swap ? p->v : o->v, &holds);
 		if (n->is_bool)
@@ -183,20 +196,10 @@ static int match_many(struct eval *e, const struct node *n, const struct value *
 		else if (!holds)
 			continue;
 		struct labels l = result_labels(e, n, p->labels, o->labels);
-		if (n->side != GROUP_NONE) {
-			buf_clear(&one->key);
-			labels_key(l, &one->key);
-		}
-		if (map_set(&seen, buf_str(&one->key), p))
-			rc = n->side == GROUP_NONE
-				     ? error_set(
-					       e->err, ERR_INVALID,
-					       "multiple matches for labels: many-to-one "
-					       "matching must be explicit (group_left/group_right)")
-				     : error_set(
-					       e->err, ERR_INVALID,
-					       "multiple matches for labels: grouping labels must "
-					       "ensure unique matches");
+		buf_clear(&one->key);
+		labels_key(l, &one->key);
+		if (n->side != GROUP_NONE && map_set(&seen, buf_str(&one->key), p))
+			rc = multiple_error(e, n);
 		else
 			(void)value_add(e, ret, l, x);
 	}

@@ -149,7 +149,8 @@ static void number_or_duration(struct lexer *lx)
 	size_t from = lx->pos;
 	bool is_hex = at(lx, from) == '0' && (at(lx, from + 1) | 32) == 'x';
 	char text[128];
-	while (is_digit(at(lx, lx->pos)) || is_letter(at(lx, lx->pos)) || at(lx, lx->pos) == '.' ||
+	while (is_digit(at(lx, lx->pos)) ||
+	       (is_letter(at(lx, lx->pos)) && at(lx, lx->pos) != ':') || at(lx, lx->pos) == '.' ||
 	       ((at(lx, lx->pos) == '+' || at(lx, lx->pos) == '-') && !is_hex &&
 		(at(lx, lx->pos - 1) | 32) == 'e'))
 		lx->pos++;
@@ -166,7 +167,7 @@ static void number_or_duration(struct lexer *lx)
 		text[word.len] = '\0';
 		lx->number = strtod(text, &end);
 	}
-	if (!end || *end || strpbrk(text, "pP_:")) {
+	if (!end || *end || strpbrk(text, "pP_")) {
 		(void)lexer_fail(lx, from, "bad number or duration syntax: \"%.*s\"",
 				 STR_ARG(str_sub(word, 0, 60)));
 		bad(lx);
