@@ -29,7 +29,7 @@ struct fetch {
 	CURLM *multi;
 	struct loop *loop;
 	struct loop_timer timer;
-	struct loop_task reap; /* frees calls cancelled from inside libcurl */
+	struct loop_task reap; /* frees calls cancelled, adds calls sent from inside libcurl */
 	struct list calls, sockets;
 	unsigned depth; /* inside libcurl: handles must not be removed */
 };
@@ -43,6 +43,7 @@ struct fetch_call {
 	struct buf reply;
 	size_t reply_bytes_max;
 	bool over_limit, guard_hit, cancelled;
+	bool waiting; /* sent from inside libcurl: added at the end of the turn */
 	bool guard, allow_private;
 	void (*on_data)(void *arg, int status, struct str data);
 	void (*on_done)(void *arg, int status, struct str reply, const struct error *err);
@@ -129,6 +130,14 @@ static void reap_finished(struct fetch *c)
 	}
 }
 
+static void add_handle(struct fetch_call *call)
+{
+	call->waiting = false;
+	CURLMcode rc = curl_multi_add_handle(call->owner->multi, call->easy);
+	assert(rc == CURLM_OK);
+	(void)rc;
+}
+
 static void reap_cancelled(struct loop_task *t)
 {
 	struct fetch *c = container_of(t, struct fetch, reap);
@@ -137,6 +146,8 @@ static void reap_cancelled(struct loop_task *t)
 		struct fetch_call *call = list_entry(it, struct fetch_call, link);
 		if (call->cancelled)
 			call_free(call);
+		else if (call->waiting)
+			add_handle(call);
 	}
 }
 
@@ -413,9 +424,12 @@ struct fetch_call *fetch_send(struct fetch *c, const struct fetch_request *r)
 	set_headers(call, r);
 	set_identity(call, r->identity);
 	set_limits(call, r);
-	CURLMcode rc = curl_multi_add_handle(c->multi, call->easy);
-	assert(rc == CURLM_OK);
-	(void)rc;
+	if (c->depth) {
+		call->waiting = true;
+		loop_defer(c->loop, &c->reap);
+	} else {
+		add_handle(call);
+	}
 	return call;
 }
 

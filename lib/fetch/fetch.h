@@ -66,6 +66,7 @@ struct fetch_request {
 	void *arg;
 };
 
+/* Also from within the callbacks of other calls. */
 struct fetch_call *fetch_send(struct fetch *c, const struct fetch_request *r);
 void fetch_cancel(struct fetch_call *call); /* no callback after it; not after on_done */
 
