@@ -1,4 +1,5 @@
 /* Carries a plan's shares out in the clusters: what the workload needs first, then its copy. */
+#include "base/log.h"
 #include "manifest.h"
 #include "object.h"
 #include "workload.h"
@@ -156,6 +157,9 @@ static bool apply_copy(struct workload *w, size_t i, const struct refs *refs)
 		job_apply(w->job, &e, json_text(w->arena, &want));
 	else
 		job_create(w->job, &e, json_text(w->arena, &want), is_managed);
+	log_info("copy-applied", "workload", LOG_STR(w->key), "cluster",
+		 LOG_STR(w->clusters[i].name), "replicas", LOG_I(s->replicas), "created",
+		 LOG_I(!x->have), NULL);
 	tell_scaled(w, i, x->have ? w->clusters[i].current : 0, s->replicas);
 	return false;
 }
@@ -197,6 +201,8 @@ static void remove_copy(struct workload *w, size_t i)
 	struct job_effect e = in_cluster(w, i, fleet_kind_path(w->arena, w->kind, w->ns, w->name),
 					 x->member->kinds[w->kind->index]);
 	job_send(w->job, &e, "DELETE", NULL, object_delete_options(w->arena, x->have));
+	log_info("copy-removed", "workload", LOG_STR(w->key), "cluster",
+		 LOG_STR(w->clusters[i].name), "why", LOG_STR(w->plan.shares[i].reason), NULL);
 	tell_scaled(w, i, w->clusters[i].current, 0);
 }
 

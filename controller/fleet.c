@@ -407,11 +407,6 @@ static struct kind *add_kind(struct fleet *f, const struct kind *like, bool requ
 
 /* ---- kinds that Placements name ---- */
 
-static bool kind_is_dynamic(const struct kind *k)
-{
-	return k->fleet && k->index >= 4; /* the built-in ones are literals */
-}
-
 static void take_kind(struct fleet *f, const struct client_discovery *d,
 		      const struct spec_target *t)
 {
@@ -447,19 +442,16 @@ static void on_discovered(void *arg, struct client_discovery *d, const struct er
 			take_kind(f, d, &p->spec.targets[i]);
 	}
 	(void)client_discovery_free(d);
-	fleet_add_all(f);
 }
 
-static void need_kinds(struct fleet *f, const struct placement *p)
+void fleet_need_kinds(struct fleet *f, const struct placement *p)
 {
 	uint64_t now = loop_now_ms(f->cfg.loop);
 	for (size_t i = 0; i < p->spec.targets_len; i++) {
 		if (fleet_kind(f, p->spec.targets[i].api_version, p->spec.targets[i].kind))
 			continue;
-		if (f->discovering || (f->discovered_ms && now - f->discovered_ms < DISCOVER_MS)) {
-			ctl_add_after(f->status, p->key, DISCOVER_MS);
+		if (f->discovering || (f->discovered_ms && now - f->discovered_ms < DISCOVER_MS))
 			return;
-		}
 		f->discovering = true;
 		f->discovered_ms = now;
 		client_discover(f->cfg.client, on_discovered, f);
@@ -518,7 +510,6 @@ static void on_placement(void *arg, struct str key, const struct json *obj, stru
 		fleet_each_target(f, old, add_target, f);
 	placement_free(old);
 	fleet_each_target(f, p, add_target, f);
-	need_kinds(f, p);
 	watch_pods_where_needed(f);
 	ctl_add_after(f->status, key, STATUS_MS);
 }
@@ -575,7 +566,7 @@ static void on_cluster_delete(void *arg, struct str key, struct str last)
 	ctl_add(f->topology, arena_strf(&a, "region/%.*s", STR_ARG(m->spec.region)));
 	arena_fini(&a);
 	(void)map_del(&f->members, key);
-	(void)member_free(m);
+	member_retire(m);
 	fleet_add_all(f);
 }
 
@@ -678,6 +669,7 @@ struct fleet *fleet_new(const struct fleet_config *cfg)
 	struct fleet *f = mem_new(struct fleet, 1);
 	f->cfg = *cfg;
 	job_list_init(&f->jobs);
+	list_init(&f->retired);
 	struct map *maps[] = { &f->secrets,  &f->placements, &f->members,
 			       &f->outcomes, &f->troubles,   &f->doubts };
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
@@ -750,10 +742,9 @@ struct fleet *fleet_free(struct fleet *f)
 		return NULL;
 	f->cfg.ctl = NULL;
 	job_list_fini(&f->jobs);
+	list_for_each(it, &f->retired)(void) member_free(list_entry(it, struct member, link));
 	free_maps(f);
-	for (size_t i = 0; i < f->kinds_len; i++) {
-		if (!kind_is_dynamic(&f->kinds[i]))
-			continue;
+	for (size_t i = sizeof(builtin) / sizeof(*builtin); i < f->kinds_len; i++) {
 		free_text(f->kinds[i].api_version);
 		free_text(f->kinds[i].name);
 		free_text(f->kinds[i].base);

@@ -87,6 +87,7 @@ struct fleet {
 	struct map secrets;    /* namespace → struct secrets */
 	struct map placements; /* key → struct placement */
 	struct map members;    /* name → struct member */
+	struct list retired;   /* members whose Cluster is gone */
 	struct map outcomes;   /* workload key → struct outcome */
 	struct map troubles;   /* "CLUSTER WORKLOAD" → char *: why the last write failed */
 	struct map doubts; /* "CLUSTER WORKLOAD" → uint64_t *: when a write's outcome was lost */
@@ -128,6 +129,9 @@ struct placement *fleet_placement(struct fleet *f, struct str key);
 void fleet_each_target(struct fleet *f, const struct placement *p,
 		       void (*fn)(void *arg, const struct kind *k, struct str object_key),
 		       void *arg);
+
+/* Kinds that p names and nobody knows yet are looked for, now and then. */
+void fleet_need_kinds(struct fleet *f, const struct placement *p);
 
 /* "/apis/apps/v1/namespaces/NS/deployments/NAME" */
 const char *fleet_path(struct arena *a, const char *base, const char *plural, struct str ns,

@@ -225,6 +225,10 @@ void member_judge(struct member *m)
 static void on_timer(struct loop_timer *t)
 {
 	struct member *m = container_of(t, struct member, timer);
+	if (m->retired) {
+		(void)member_free(m);
+		return;
+	}
 	uint64_t now = loop_now_ms(m->fleet->cfg.loop);
 	loop_timer_set(m->fleet->cfg.loop, &m->timer, (uint64_t)m->fleet->cfg.probe_ms);
 	if (m->watching && !answers(m, now))
@@ -360,10 +364,18 @@ struct member *member_new(struct fleet *f, struct str name)
 	return m;
 }
 
+void member_retire(struct member *m)
+{
+	m->retired = true;
+	list_append(&m->fleet->retired, &m->link);
+	loop_timer_set(m->fleet->cfg.loop, &m->timer, 0);
+}
+
 struct member *member_free(struct member *m)
 {
 	if (!m)
 		return NULL;
+	list_del(&m->link);
 	loop_timer_stop(&m->timer);
 	disconnect(m);
 	fleet_unwatch(m->fleet, m->i_credential);

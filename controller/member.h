@@ -33,6 +33,7 @@ struct member_credential {
 
 struct member {
 	struct fleet *fleet;
+	struct list link; /* in fleet->retired */
 	char *name;
 	/* from the Cluster object */
 	struct arena arena;
@@ -52,7 +53,7 @@ struct member {
 	size_t endpoint;
 	struct client_call *probe;
 	struct loop_timer timer;
-	bool watching, answered, was_up, reset;
+	bool watching, answered, was_up, reset, retired;
 	uint64_t born_ms, answered_ms, up_ms,
 		sick_ms; /* monotonic; sick: up, and without a ready node since */
 	int64_t seen_unix_s;
@@ -71,6 +72,8 @@ struct member {
 
 struct member *member_new(struct fleet *f, struct str name);
 struct member *member_free(struct member *m);
+/* Its Cluster is gone: frees it soon, outside of all callbacks. */
+void member_retire(struct member *m);
 
 /* A new version of the Cluster object; reconnects when that matters. */
 void member_update(struct member *m, const struct json *obj);

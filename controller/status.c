@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { AGAIN_MS = 1000 };
+enum { AGAIN_MS = 1000, UNKNOWN_MS = 30000 };
 
 struct decision {
 	struct str cluster;
@@ -30,7 +30,8 @@ struct tally {
 	const struct outcome *blocked; /* one that is not placed as asked for */
 	struct str other;              /* an older Placement that decides one of them */
 	struct str trouble;
-	bool held; /* clusters still have what a Placement that goes away placed */
+	struct str unknown; /* a kind that the global API does not have, or that cannot be placed */
+	bool held;          /* clusters still have what a Placement that goes away placed */
 };
 
 /* ---- counting ---- */
@@ -136,6 +137,14 @@ static struct condition scheduled(const struct tally *t)
 static struct condition applied(const struct tally *t)
 {
 	bool ok = t->ours && t->applied;
+	if (t->unknown.len)
+		return (struct condition){
+			.type = "Applied",
+			.status = "False",
+			.reason = "UnknownKind",
+			.message = arena_strf(t->arena, "there is no kind %.*s in a namespace",
+					      STR_ARG(t->unknown)),
+		};
 	return (struct condition){
 		.type = "Applied",
 		.status = ok ? "True" : "False",
@@ -249,6 +258,7 @@ static void count_held(void *arg, const struct kind *k, struct str object_key)
 
 static void reconcile(struct tally *t, struct job *j, struct ctl_queue *q, struct json *obj)
 {
+	fleet_need_kinds(t->fleet, t->p);
 	if (t->p->deleting) {
 		fleet_each_target(t->fleet, t->p, count_held, t);
 		if (t->pending || t->held)
@@ -262,6 +272,14 @@ static void reconcile(struct tally *t, struct job *j, struct ctl_queue *q, struc
 		return;
 	}
 	fleet_each_target(t->fleet, t->p, count, t);
+	for (size_t i = 0; i < t->p->spec.targets_len; i++) {
+		const struct spec_target *x = &t->p->spec.targets[i];
+		if (!fleet_kind(t->fleet, x->api_version, x->kind))
+			t->unknown = arena_strf(t->arena, "%.*s in %.*s", STR_ARG(x->kind),
+						STR_ARG(x->api_version));
+	}
+	if (t->unknown.len) /* it may be defined later */
+		ctl_add_after(q, t->p->key, UNKNOWN_MS);
 	if (t->pending)
 		ctl_add_after(q, t->p->key, AGAIN_MS);
 	else
