@@ -69,8 +69,10 @@ check "scale back" k scale deployment/web --replicas=4
 eventually 60 "four" running 4
 
 step "a node with its pods is lost: replaced on the other, spread kept"
-pkill -9 -f "resource-pod-shim $FLEET/nodes/r1c1n1/" || true
 kill_daemon r1c1n1
+for shim in $(pgrep -f "resource-pod-shim $FLEET/nodes/r1c1n1/" || true); do
+    kill -9 $(pgrep -P "$shim" || true) "$shim" || true
+done
 eventually 20 "not ready within 15 s" same Unknown kubectl --context r1c1 get node r1c1n1 -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
 eventually 60 "four run on the other node" running 4 r1c1n1
 check "an event says so" bash -c 'kubectl --context r1c1 get events -A | grep -q NodeNotReady'
