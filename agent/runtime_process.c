@@ -244,7 +244,8 @@ static int connect_shim(struct rt_pod *p)
 	return 0;
 }
 
-static bool shim_alive(const struct rt_pod *p, pid_t *ret)
+/* Its pid, and when it started (CLOCK_BOOTTIME, rounded down to a tick). */
+static bool shim_alive(const struct rt_pod *p, pid_t *ret, uint64_t *ret_started_ms)
 {
 	struct buf b = { 0 };
 	struct str pid_text, rest;
@@ -258,6 +259,7 @@ static bool shim_alive(const struct rt_pod *p, pid_t *ret)
 			proc_start_time((pid_t)pid) == start;
 	}
 	*ret = (pid_t)pid;
+	*ret_started_ms = start * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 	buf_fini(&b);
 	return alive;
 }
@@ -342,7 +344,8 @@ static int process_open(void *driver, const char *uid, const char *dir,
 	if (p->dir_fd < 0) {
 		rc = error_errno(err, ERR_INTERNAL, errno, "%s", dir);
 	} else {
-		bool alive = shim_alive(p, &pid);
+		/* states of before this shim are of an earlier one, also when it is taken over */
+		bool alive = shim_alive(p, &pid, &p->spawned_ms);
 		if (!alive || connect_shim(p) != 0) {
 			if (alive)
 				(void)kill(pid,
