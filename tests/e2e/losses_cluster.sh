@@ -85,6 +85,17 @@ for node in r1c1n1 r1c1n2; do
     eventually 10 "spread again over $node" bash -c "k get pods -o wide --no-headers | grep -c $node | grep -qE '^[123]$'"
 done
 
+step "pods die, and the agent in the midst of making them anew: nothing is left behind"
+for pause in 0.02 0.05 0.09; do
+    pkill -9 -f "resource-pod-shim $FLEET/nodes/r1c1n1/" || true
+    sleep $pause
+    kill_daemon r1c1n1
+    k delete pods --all --wait=false >/dev/null
+    fleet_up >/dev/null
+    eventually 30 "all deleted pods are gone" bash -c '! k get pods --no-headers | grep -q Terminating'
+    eventually 30 "four run" running 4
+done
+
 step "an unschedulable pod says why"
 check "scale beyond what is there" k patch deployment web -p '{"spec":{"template":{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"1000"}}}]}}}}'
 eventually 20 "the reason" bash -c "k get events | grep -q 'Insufficient cpu'"
