@@ -416,7 +416,7 @@ static void upkeep(struct intake *in)
 			in->cfg.on_state(in->cfg.on_state_arg, NULL);
 		in->retry_ms = 0;
 		in->checkpoint_at_ms = now + (uint64_t)in->cfg.checkpoint_ms;
-		in->expire_at_ms = now + TICK_MS * 10;
+		in->expire_at_ms = now;
 	}
 	if (in->db && now >= in->tick_at_ms) {
 		in->tick_at_ms = now + TICK_MS;

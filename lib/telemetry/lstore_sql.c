@@ -9,7 +9,9 @@ static const int64_t DAY_MS = 24LL * 3600 * 1000;
 const char *const lstore_steps[] = {
 	"CREATE TABLE log_file (stream_id BIGINT NOT NULL, file TEXT NOT NULL,"
 	" end_offset BIGINT NOT NULL, last_ns BIGINT NOT NULL, at_ms BIGINT NOT NULL,"
-	" PRIMARY KEY (stream_id, file));",
+	" PRIMARY KEY (stream_id, file));"
+	"CREATE TABLE log_state (id BIGINT PRIMARY KEY, block_id BIGINT NOT NULL);"
+	"INSERT INTO log_state VALUES (1, 0);",
 };
 const size_t lstore_steps_len = 1;
 
@@ -28,11 +30,23 @@ static int on_file(void *arg, const struct sql_value *row, size_t columns, struc
 	return 0;
 }
 
+static int on_state(void *arg, const struct sql_value *row, size_t columns, struct error *err)
+{
+	(void)columns;
+	(void)err;
+	((struct lstore *)arg)->last_id = row[0].i;
+	return 0;
+}
+
 int lstore_load(void *store, struct error *err)
 {
 	struct lstore *s = store;
-	return intake_exec(s->intake, "SELECT stream_id, file, end_offset, last_ns FROM log_file",
-			   NULL, 0, on_file, s, err);
+	int rc = intake_exec(s->intake, "SELECT block_id FROM log_state WHERE id = 1", NULL, 0,
+			     on_state, s, err);
+	return rc ? rc
+		  : intake_exec(s->intake,
+				"SELECT stream_id, file, end_offset, last_ns FROM log_file", NULL,
+				0, on_file, s, err);
 }
 
 static int write_block(struct lstore *s, const struct lblock *b, int64_t now_ms, struct error *err)
@@ -48,7 +62,7 @@ static int write_block(struct lstore *s, const struct lblock *b, int64_t now_ms,
 		part->statements[0] = mem_strdup(buf_cstr(&text));
 		buf_fini(&text);
 	}
-	s->last_id = s->last_id + 1 > now_ms * 1000 ? s->last_id + 1 : now_ms * 1000;
+	s->last_id++;
 	struct sql_value p[] = { sql_int(b->stream),
 				 sql_int(s->last_id),
 				 sql_int(b->attempt),
@@ -127,6 +141,10 @@ int lstore_checkpoint(void *store, int64_t now_ms, struct error *err)
 		lstore_block_free(b);
 	}
 	s->blocks_end = s->blocks ? s->blocks_end : &s->blocks;
+	struct sql_value p = sql_int(s->last_id);
+	if (!rc)
+		rc = intake_exec(s->intake, "UPDATE log_state SET block_id = $1 WHERE id = 1", &p,
+				 1, NULL, NULL, err);
 	return rc ? rc : write_files(s, now_ms, err);
 }
 
