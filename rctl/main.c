@@ -166,6 +166,25 @@ static int complete(struct rctl *r, int argc, char **argv)
 	return 0;
 }
 
+/* "rctl --context r1c1 get pods": flags before the verb are moved behind it. */
+static void verb_first(int argc, char **argv)
+{
+	static const char *const with_value[] = { "-n", "--namespace", "--context",
+						  "--kubeconfig" };
+	int at = 1;
+	while (at < argc && argv[at][0] == '-') {
+		int more = 1;
+		for (size_t i = 0; i < sizeof(with_value) / sizeof(with_value[0]); i++)
+			more += strcmp(argv[at], with_value[i]) == 0;
+		at += more;
+	}
+	if (at == 1 || at >= argc)
+		return;
+	char *verb = argv[at];
+	memmove(&argv[2], &argv[1], sizeof(argv[0]) * (size_t)(at - 1));
+	argv[1] = verb;
+}
+
 int main(int argc, char **argv)
 {
 
@@ -174,6 +193,7 @@ int main(int argc, char **argv)
 		help(stderr);
 		return 2;
 	}
+	verb_first(argc, argv);
 	const char *name = argv[1];
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		const struct verb *about = argc > 2 ? find(argv[2]) : NULL;
