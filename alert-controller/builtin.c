@@ -11,7 +11,8 @@ const char *const builtin_keys[2] = { "kube-system/builtin", "kube-system/builti
 
 const char *const builtin_rules[2] = {
 	HEAD("builtin",
-	     "Cluster") "{\"alert\":\"NodeSilent\",\"expr\":\"rctl_node_silent\","
+	     "Cluster") "{\"alert\":\"NodeSilent\",\"expr\":\"rctl_node_silent\",\"keep_firing_"
+			"for\":\"5s\","
 			"\"labels\":{\"severity\":\"critical\"},"
 			"\"annotations\":{\"summary\":\"Node {{ $labels.node }} does not answer\","
 			"\"description\":\"Node {{ $labels.node }} in zone {{ $labels.zone }}, "
