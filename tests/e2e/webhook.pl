@@ -54,7 +54,8 @@ sub serve {
     my $body = '';
     my $left = $headers{'content-length'} // 0;
     while ($left > 0) {
-        my $n = read $c, my $piece, $left;
+        my $piece;
+        my $n = read $c, $piece, $left;
         return unless $n;
         $body .= $piece;
         $left -= $n;

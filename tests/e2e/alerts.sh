@@ -1,0 +1,141 @@
+#!/bin/bash
+# Alerts: metrics and objects → rules → webhooks, over receivers that fail, kills, a lost node, a lost cluster.
+# Argument or $STORE: sqlite (default) or postgres.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+store=${1:-${STORE:-sqlite}}
+flags=(--regions 1 --clusters 1 --nodes 2)
+if [ "$store" = postgres ]; then
+    pg=$(mktemp -d /tmp/rctl-pg.XXXXXX) # the server runs as another user, who cannot look into $WORK
+    chmod 755 "$pg"
+    AT_EXIT+=("\"$RCTL_SRC/scripts/pg-private\" stop \"$pg/db\"; rm -rf \"$pg\"")
+    rc=0
+    url=$("$RCTL_SRC/scripts/pg-private" start "$pg/db") || rc=$?
+    [ $rc != 77 ] || exit 77
+    [ $rc = 0 ] || fail "PostgreSQL does not start"
+    flags+=(--store "$url")
+fi
+
+INBOX=$WORK/inbox
+export INBOX
+perl "$RCTL_SRC/tests/e2e/webhook.pl" "$INBOX" >"$WORK/port" &
+AT_EXIT+=("kill $!")
+eventually 10 "the receiver listens" test -s "$WORK/port"
+port=$(cat "$WORK/port")
+
+# got STATUS TEXT...: a request was answered STATUS whose line has all the texts
+got() {
+    local lines
+    lines=$(grep "\"status\":$1,\"headers\"" "$INBOX" || true)
+    shift
+    for text in "$@"; do lines=$(grep -F -- "$text" <<<"$lines" || true); done
+    [ -n "$lines" ]
+}
+count() { grep -c -F -- "$1" "$INBOX" || true; }
+# status KIND NAME JSONPATH CONTEXT
+status() { rctl get "$1" "$2" -n "$3" -o "jsonpath={.status$4}" --context "$5"; }
+
+step "a fleet on $store, a receiver with a token, a rule"
+fleet_up "${flags[@]}"
+cat >"$WORK/alerts.yaml" <<EOF
+apiVersion: v1
+kind: Namespace
+metadata: {name: team}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: hook, namespace: team}
+stringData: {token: s3cret}
+---
+apiVersion: monitoring.rctl.io/v1alpha1
+kind: AlertReceiver
+metadata: {name: hook, namespace: team}
+spec:
+  webhook:
+    url: http://127.0.0.1:$port/hook
+    timeout: 3s
+    bearerTokenSecretRef: {name: hook, key: token}
+  groupBy: [alertname, cluster]
+  groupWait: 1s
+  groupInterval: 2s
+  repeatInterval: 1h
+---
+apiVersion: monitoring.rctl.io/v1alpha1
+kind: AlertRule
+metadata: {name: memory, namespace: team}
+spec:
+  groups:
+  - name: g
+    interval: 1s
+    rules:
+    - alert: MemoryThere
+      expr: node_memory_MemAvailable_bytes > 1000
+      for: 2s
+      labels: {severity: info}
+      annotations: {summary: "{{ \$labels.node }} has {{ \$value | humanize1024 }}B"}
+    - {alert: Bad, expr: "sum((("}
+EOF
+check apply rctl apply -f "$WORK/alerts.yaml"
+eventually 60 "the alert arrives" got 200 '"alertname":"MemoryThere","cluster":"r1c1"' '"status":"firing"' '"authorization":"Bearer s3cret"' '"version":"4"'
+eventually 30 "its text is made" got 200 '"alertname":"MemoryThere"' 'iB"'
+eventually 30 "the rule says that it fires" same 2 status alertrule memory team .firing r1c1
+eventually 30 "the fleet says so too" same 2 status alertrule memory team .firing global
+check "the bad rule is named" bash -c 'rctl get alertrule memory -n team --context r1c1 -o yaml | grep -q "alert \"Bad\": 1:"'
+eventually 30 "the receiver is well" same True status alertreceiver hook team '.conditions[?(@.type=="Delivering")].status' r1c1
+check "delete the rule" rctl delete alertrule memory -n team
+eventually 60 "its end arrives" got 200 '"alertname":"MemoryThere"' '"status":"resolved"'
+
+step "a node is lost"
+victim=r1c1n1
+kill_daemon $victim
+pkill -9 -f "$FLEET/nodes/$victim" || true
+eventually 60 "it arrives with region, cluster, node and AZs" got 200 '"status":"firing"' '"alertname":"NodeSilent"' '"region":"r1"' '"cluster":"r1c1"' \
+    '"node":"r1c1n1"' '"zone":"r1-az1"' '"network_az":"r1-net1"' '"groupSequence":1'
+eventually 30 "the fleet sees it" bash -c 'rctl get alertrule builtin-fleet -n kube-system -o yaml | grep -q "node: r1c1n1"'
+
+step "the receiver fails, the controller is killed again and again, the node comes back"
+echo 500 >"$INBOX.answer"
+fleet_up "${flags[@]}"
+eventually 60 "the end is tried" got 500 '"status":"resolved"' '"alertname":"NodeSilent"'
+for _ in 1 2 3 4; do
+    kill_daemon r1c1-alert-controller
+    fleet_up "${flags[@]}" >/dev/null
+    sleep 1
+done
+check "it did not get through" test "$(grep '"status":200,' "$INBOX" | grep -c '"groupKey":"{}:{alertname=\\"NodeSilent\\".*"groupSequence":2}' || true)" = 0
+eventually 30 "the status says so" same False status alertreceiver hook team '.conditions[?(@.type=="Delivering")].status' r1c1
+rm "$INBOX.answer"
+eventually 90 "the end arrives" got 200 '"status":"resolved"' '"alertname":"NodeSilent"' '"groupSequence":2'
+
+step "a silence"
+rctl apply -f - <<EOF
+apiVersion: monitoring.rctl.io/v1alpha1
+kind: Silence
+metadata: {name: quiet, namespace: team}
+spec:
+  matchers: [{name: alertname, value: Quiet}]
+  endsAt: "2999-01-01T00:00:00Z"
+  comment: a test
+EOF
+eventually 30 "it is active" same active status silence quiet team .state r1c1
+sed -n '/kind: AlertRule/,$p' "$WORK/alerts.yaml" | sed 's/MemoryThere/Quiet/; s/name: memory/name: quiet/' >"$WORK/quiet.yaml"
+{ echo "apiVersion: monitoring.rctl.io/v1alpha1"; cat "$WORK/quiet.yaml"; } | rctl apply -f -
+eventually 60 "it silences what fires" same 2 status silence quiet team .silenced r1c1
+sleep 3
+check "nothing was sent" test "$(count '"alertname":"Quiet"')" = 0
+check "delete the silence" rctl delete silence quiet -n team
+eventually 30 "now it arrives" got 200 '"alertname":"Quiet"'
+
+step "a cluster is silent: one notification, then its end"
+kill_daemon r1c1-api
+eventually 120 "it arrives" got 200 '"status":"firing"' '"alertname":"ClusterSilent","cluster":"r1c1","region":"r1"'
+fleet_up "${flags[@]}"
+eventually 90 "its end arrives" got 200 '"status":"resolved"' '"alertname":"ClusterSilent"'
+check "once each" test "$(count '"alertname":"ClusterSilent","cluster":"r1c1","region":"r1","severity":"critical"},"commonAnn')" = 2
+
+step "each notification has one key, and each key one sequence of a group"
+pairs=$(sed 's/.*"idempotency-key":"\([^"]*\)".*"groupKey":"\(.*\)","truncatedAlerts".*"groupSequence":\([0-9]*\).*/\1 \2 \3/' "$INBOX" | sort -u)
+check "keys" test "$(cut -d' ' -f1 <<<"$pairs" | sort -u | wc -l)" = "$(wc -l <<<"$pairs")"
+check "sequences" test "$(cut -d' ' -f2- <<<"$pairs" | sort -u | wc -l)" = "$(wc -l <<<"$pairs")"
+echo "ok"
