@@ -428,7 +428,7 @@ Test(alert_core, posts_to_one_receiver_within_its_limit)
 {
 	struct receiver *r = make_receiver("r", SOON "\"groupBy\":[\"...\"],");
 	struct world w = world_with(r);
-	char name[40][8];
+	char name[40][16];
 	struct label labels[40];
 	struct core_seen seen[40] = { 0 };
 	for (int i = 0; i < 40; i++) {
