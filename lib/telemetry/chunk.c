@@ -26,10 +26,10 @@ static bool scaled(double v, unsigned k, int64_t *ret)
 	double x = v * POWER[k];
 	if (!(fabs(x) < MANTISSA_MAX))
 		return false;
-	double r = nearbyint(x);
-	if (r / POWER[k] != v || (r == 0 && signbit(v)))
+	int64_t r = (int64_t)(x < 0 ? x - 0.5 : x + 0.5);
+	if ((double)r / POWER[k] != v || (r == 0 && signbit(v)))
 		return false;
-	*ret = (int64_t)r;
+	*ret = r;
 	return true;
 }
 

@@ -58,8 +58,7 @@ void mstore_append(struct mstore *s, struct mseries *m, int64_t t_ms, double v)
 {
 	if (t_ms <= m->last_ms) {
 		/* The same sample from two sides, as of a container's restarts, is no loss. */
-		bool same = t_ms == m->last_ms && m->tail_len &&
-			    sample_bits(m->tail[m->tail_len - 1].v) == sample_bits(v);
+		bool same = t_ms == m->last_ms && sample_bits(m->last) == sample_bits(v);
 		metric_add(s->out_of_order, !same);
 		return;
 	}
@@ -78,6 +77,7 @@ void mstore_append(struct mstore *s, struct mseries *m, int64_t t_ms, double v)
 		m->first_ms = t_ms;
 	m->tail[m->tail_len++] = (struct sample){ t_ms, v };
 	m->last_ms = t_ms;
+	m->last = v;
 }
 
 /* ---- the intake's callbacks ---- */

@@ -22,6 +22,7 @@ struct mseries {
 	uint32_t blob_len, blob_n;
 	int64_t first_ms;                    /* of the open chunk */
 	int64_t last_ms;                     /* INT64_MIN = none since the start */
+	double last;                         /* what most queries ask for */
 	int64_t db_last_ms;                  /* newest in the database; INT64_MAX = not known */
 	struct sealed *sealed, **sealed_end; /* oldest first */
 };

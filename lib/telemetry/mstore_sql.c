@@ -325,6 +325,10 @@ int mstore_last(struct mstore *s, struct index_entry *e, int64_t min_ms, int64_t
 	int64_t from = memory_from(m);
 	struct promql_samples found = { 0 };
 	struct reading r = { min_ms, max_ms, &found, false };
+	if (m->last_ms != INT64_MIN && m->last_ms <= max_ms) {
+		*ret = (struct sample){ m->last_ms, m->last };
+		return m->last_ms > min_ms;
+	}
 	for (size_t i = m->tail_len; i-- > 0;) {
 		if (m->tail[i].t_ms > max_ms)
 			continue;

@@ -44,7 +44,7 @@ static double apply(enum binary_op op, double l, double r, bool *holds)
 	case OP_OR:
 	case OP_UNLESS:
 	default:
-		assert(!"set operators have no number");
+		assert(!binary_is_set(op)); /* they have no number */
 	}
 	return l;
 }

@@ -240,47 +240,59 @@ int record_metrics(struct str payload, struct record_batch *ret,
 	return 0;
 }
 
-/* The samples of one scale (CHUNK_SCALE_MAX + 1: those without one) as a group. */
-static void write_group(const struct record_sample *s, size_t n, unsigned scale, struct buf *out)
+enum { SCALES = CHUNK_SCALE_MAX + 1, RAW = SCALES };
+
+/* A SampleGroup being written; the last one is of numbers that have no scale. */
+struct writing {
+	struct buf refs, numbers;
+	uint32_t before;
+};
+
+static void write_sample(struct writing *groups, const struct record_sample *s)
 {
-	struct buf refs = { 0 }, numbers = { 0 }, group = { 0 };
-	uint32_t before = 0;
-	for (size_t i = 0; i < n; i++) {
-		int64_t mantissa = 0;
-		unsigned k = CHUNK_SCALE_MAX + 1;
-		if (sample_is_stale(s[i].v) ||
-		    (!chunk_decimal(s[i].v, &mantissa, &k) ? CHUNK_SCALE_MAX + 1 : k) != scale)
+	int64_t mantissa = 0;
+	unsigned scale = RAW;
+	bool exact = chunk_decimal(s->v, &mantissa, &scale);
+	struct writing *g = &groups[exact ? scale : RAW];
+	wire_add(&g->refs, s->ref - g->before);
+	g->before = s->ref;
+	if (exact)
+		wire_add(&g->numbers, wire_zigzag(mantissa));
+	else
+		wire_add_fixed64(&g->numbers, sample_bits(s->v));
+}
+
+static void write_groups(struct writing *groups, struct buf *out)
+{
+	for (unsigned k = 0; k <= RAW; k++) {
+		struct writing *g = &groups[k];
+		struct buf one = { 0 };
+		if (!g->refs.len)
 			continue;
-		wire_add(&refs, s[i].ref - before);
-		before = s[i].ref;
-		if (scale <= CHUNK_SCALE_MAX)
-			wire_add(&numbers, wire_zigzag(mantissa));
-		else
-			wire_add_fixed64(&numbers, sample_bits(s[i].v));
+		wire_add_field(&one, 1, k == RAW ? 0 : k);
+		wire_add_field_bytes(&one, 2, buf_str(&g->refs));
+		wire_add_field_bytes(&one, k == RAW ? 4 : 3, buf_str(&g->numbers));
+		wire_add_field_bytes(out, 3, buf_str(&one));
+		buf_fini(&one);
+		buf_fini(&g->refs);
+		buf_fini(&g->numbers);
 	}
-	if (refs.len) {
-		bool raw = scale > CHUNK_SCALE_MAX;
-		wire_add_field(&group, 1, raw ? 0 : scale);
-		wire_add_field_bytes(&group, 2, buf_str(&refs));
-		wire_add_field_bytes(&group, raw ? 4 : 3, buf_str(&numbers));
-		wire_add_field_bytes(out, 3, buf_str(&group));
-	}
-	buf_fini(&refs);
-	buf_fini(&numbers);
-	buf_fini(&group);
 }
 
 void record_write_metrics(int64_t time_ms, uint32_t interval_ms, const struct record_sample *s,
 			  size_t n, struct buf *out)
 {
+	struct writing groups[SCALES + 1] = { 0 };
 	struct buf stale = { 0 };
 	wire_add_field(out, 1, (uint64_t)time_ms);
 	wire_add_field(out, 2, interval_ms);
-	for (unsigned scale = 0; scale <= CHUNK_SCALE_MAX + 1; scale++)
-		write_group(s, n, scale, out);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (sample_is_stale(s[i].v))
 			wire_add(&stale, s[i].ref);
+		else
+			write_sample(groups, &s[i]);
+	}
+	write_groups(groups, out);
 	if (stale.len)
 		wire_add_field_bytes(out, 4, buf_str(&stale));
 	buf_fini(&stale);

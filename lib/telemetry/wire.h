@@ -67,6 +67,8 @@ static inline bool wire_more(const struct wire *r)
 static inline uint64_t wire_get(struct wire *r)
 {
 	uint64_t v = 0;
+	if (r->p < r->end && *r->p < 128) /* nearly always */
+		return *r->p++;
 	for (unsigned shift = 0; shift < 70 && r->p < r->end; shift += 7) {
 		uint8_t c = *r->p++;
 		v |= shift < 64 ? (uint64_t)(c & 127) << shift : 0;
