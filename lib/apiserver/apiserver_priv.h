@@ -48,6 +48,8 @@ struct shard {
 	pthread_t thread;
 	bool started;
 	size_t index;
+	uint8_t chance[512]; /* for audit identifiers: one call of the kernel for 32 of them */
+	size_t chance_left;
 	int64_t rev;         /* batches up to here went through this shard */
 	struct map watching; /* resource key -> struct watch_set */
 	struct list streams; /* watches: struct req.link */

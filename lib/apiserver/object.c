@@ -8,8 +8,18 @@
 
 struct str object_key(struct arena *a, const struct kind *k, struct str ns, struct str name)
 {
-	return arena_strf(a, "%.*s/%.*s/%.*s", STR_ARG(k->resource_key),
-			  STR_ARG(k->namespaced ? ns : STR_NONE), STR_ARG(name));
+	const struct str parts[] = { k->resource_key, k->namespaced ? ns : STR_NONE, name };
+	size_t len = parts[0].len + 1 + parts[1].len + 1 + parts[2].len;
+	char *p = arena_alloc(a, len + 1);
+	for (size_t i = 0, at = 0; i < 3; i++) {
+		if (parts[i].len)
+			memcpy(p + at, parts[i].p, parts[i].len);
+		at += parts[i].len;
+		p[at] = '/';
+		at++;
+	}
+	p[len] = '\0';
+	return str_n(p, len);
 }
 
 struct str object_prefix(struct arena *a, const struct kind *k, struct str ns)

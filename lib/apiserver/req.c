@@ -6,13 +6,18 @@
 
 #include <assert.h>
 
-enum { REVISION_WAIT_MS = 3000 };
+enum { REVISION_WAIT_MS = 3000, UUID_BYTES = 16 };
 
+/* On the shard's thread. */
 static void make_audit_id(struct req *r)
 {
-	uint8_t random[16];
-	clock_random(random, sizeof(random));
-	uuid_v4(random, r->audit_id);
+	struct shard *sh = r->shard;
+	if (sh->chance_left < UUID_BYTES) {
+		clock_random(sh->chance, sizeof(sh->chance));
+		sh->chance_left = sizeof(sh->chance);
+	}
+	sh->chance_left -= UUID_BYTES;
+	uuid_v4(sh->chance + sh->chance_left, r->audit_id);
 }
 
 struct req *req_new(struct shard *sh)
@@ -22,7 +27,6 @@ struct req *req_new(struct shard *sh)
 	r->shard = sh;
 	r->start_us = clock_mono_us();
 	r->verb = VERB_OTHER;
-	make_audit_id(r);
 	return r;
 }
 
@@ -256,6 +260,7 @@ static bool is_health(const struct req *r)
 void req_headers(struct req *r)
 {
 	struct error err = { 0 };
+	make_audit_id(r);
 	int rc = r->inside ? 0 : user_authenticate(r, &err);
 	if (rc == 0)
 		rc = understand(r, &err);

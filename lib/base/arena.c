@@ -90,16 +90,21 @@ char *arena_strdup(struct arena *a, const char *s)
 	return p;
 }
 
+/* Tried in the room that is left: what does not fit there stays unused, so nobody sees the attempt. */
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
 	va_list again;
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
+	char none[1];
+	char *tried = a->head ? (char *)a->head->data + a->used : none;
+	size_t room = a->head ? a->cap - a->used : 0;
+	int n = vsnprintf(tried, room, fmt, ap);
 	if (n < 0)
 		mem_abort();
 	char *p = arena_alloc(a, (size_t)n + 1);
-	(void)vsnprintf(p, (size_t)n + 1, fmt, ap);
+	if (p != tried)
+		(void)vsnprintf(p, (size_t)n + 1, fmt, again);
+	va_end(again);
 	return p;
 }
 

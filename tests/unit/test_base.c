@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/metric.h"
@@ -12,6 +13,7 @@
 #include <criterion/criterion.h>
 
 #include <stdio.h>
+#include <unistd.h>
 
 Test(error, keeps_code_and_adds_context_in_front)
 {
@@ -51,6 +53,67 @@ Test(arena, memory_is_zero_aligned_and_keeps_its_content)
 		cr_assert_eq(q[i], 0);
 	cr_assert_str_eq(arena_printf(&a, "%d-%s", 7, "x"), "7-x");
 	arena_fini(&a);
+}
+
+Test(arena, formatted_text_is_whole_at_every_end_of_a_block_and_dirties_nothing)
+{
+	for (size_t before = 3900; before < 4100; before++) {
+		struct arena a = { 0 };
+		(void)arena_alloc(&a, before);
+		struct str s = arena_strf(&a, "%s-%0100d", "text", 7);
+		cr_assert_eq(s.len, 105);
+		cr_assert(str_starts(s, STR("text-000")) && str_ends(s, STR("007")));
+		const char *next = arena_alloc(&a, 4096);
+		for (size_t i = 0; i < 4096; i++)
+			cr_assert_eq(next[i], 0);
+		arena_fini(&a);
+	}
+}
+
+Test(buf, formatted_text_is_whole_whatever_room_there_was)
+{
+	for (size_t before = 0; before < 600; before++) {
+		struct buf b = { 0 };
+		for (size_t i = 0; i < before; i++)
+			buf_addc(&b, 'x');
+		buf_addf(&b, "%s-%0100d", "text", 7);
+		cr_assert_eq(b.len, before + 105);
+		cr_assert(str_ends(buf_str(&b), STR("007")));
+		cr_assert_eq(str_find_str(buf_str(&b), STR("text-000"), 0), (ptrdiff_t)before);
+		buf_fini(&b);
+	}
+}
+
+static int64_t leap_day(void)
+{
+	return 1709210096007; /* 2024-02-29T12:34:56.007Z */
+}
+
+Test(log, a_line_is_one_object_with_everything_escaped)
+{
+	int fds[2];
+	static char line[32768];
+	cr_assert_eq(pipe(fds), 0);
+	cr_assert(dup2(fds[1], STDERR_FILENO) >= 0);
+	log_setup("tester", LOG_INFO, leap_day);
+	log_debug("hidden", NULL);
+	log_info("seen", "text", LOG_STR(str_n("a\"b\\c\nd\x01\x7f\0e", 11)), "n", LOG_I(-5),
+		 "none", LOG_STR(STR_NONE), "d", LOG_D(0.5), NULL);
+	ssize_t n = read(fds[0], line, sizeof(line));
+	cr_assert_gt(n, 0);
+	line[n] = '\0';
+	cr_assert_str_eq(
+		line,
+		"{\"ts\":\"2024-02-29T12:34:56.007Z\",\"level\":\"info\",\"component\":"
+		"\"tester\",\"event\":\"seen\",\"text\":\"a\\\"b\\\\c\\nd\\u0001\\u007f\\u0000e\","
+		"\"n\":-5,\"none\":\"\",\"d\":0.5}\n");
+	/* what is too long is cut, the line stays an object */
+	static char huge[30000];
+	memset(huge, 'x', sizeof(huge) - 1);
+	log_info("huge", "text", LOG_S(huge), "n", LOG_I(1), NULL);
+	n = read(fds[0], line, sizeof(line));
+	cr_assert(n > 16000 && n < 17000, "%zd", n);
+	cr_assert(str_ends(str_n(line, (size_t)n), STR("x\",\"n\":1}\n")));
 }
 
 Test(str, splits_trims_and_converts)
