@@ -1,4 +1,4 @@
-#include "apiserver/apiserver_priv.h"
+#include "apiserver/admit.h"
 #include "patch/patch.h"
 #include "sys/clock.h"
 
@@ -132,7 +132,8 @@ void write_create(struct req *r, struct json *obj, bool by_apply, req_fn retry)
 	if (r->kind->has_status && special_resets_status(r->kind))
 		json_removec(obj, "status");
 	special_prepare_new(r, obj);
-	if (!write_check(r, obj, NULL, name))
+	if (!admit_change(r, obj, NULL) || !write_check(r, obj, NULL, name) ||
+	    !admit_check(r, obj, NULL))
 		return;
 	if (!by_apply)
 		patch_managed_update(a, r->kind->schema, write_manager(r), r->kind->api_version,

@@ -158,8 +158,13 @@ static void look(struct pass *p)
 	if (object_parse(&p->arena, p->kind, p->obj, &p->tree, NULL))
 		return;
 	owners_pass(p);
-	if (p->w->calls > 1 || !object_deleting(&p->tree))
+	if (p->w->calls > 1)
 		return;
+	if (!object_deleting(&p->tree)) {
+		if (str_is(resource, CRDS))
+			contents_crd_names(p);
+		return;
+	}
 	if (str_is(resource, NAMESPACES))
 		contents_namespace(p);
 	else if (str_is(resource, CRDS))
@@ -207,6 +212,8 @@ static void object_event(struct janitor *j, const struct watch_event *e)
 {
 	struct str key = watch_obj_key(e->obj);
 	owners_event(j, e);
+	if (e->type != WATCH_ADDED && kinds_is_crd_key(key))
+		contents_crd_event(j);
 	if (e->type != WATCH_DELETED) {
 		if (str_is(janitor_resource(key), EVENTS))
 			expire_add(j, e->obj, clock_unix_ms() + j->s->cfg.event_ttl_ms);

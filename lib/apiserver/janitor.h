@@ -102,6 +102,8 @@ void owners_fini(struct janitor *j);
 /* contents.c: terminating namespaces and definitions */
 void contents_namespace(struct pass *p);
 void contents_crd(struct pass *p);
+void contents_crd_names(struct pass *p);    /* of one that others had taken names of */
+void contents_crd_event(struct janitor *j); /* names may have become free */
 
 /* expire.c: Events */
 void expire_add(struct janitor *j, struct watch_obj *o, int64_t due_ms);

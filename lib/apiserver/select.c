@@ -84,8 +84,9 @@ static struct str get_field(void *arg, struct str field)
 	const struct kind *k = j->s->kind;
 	for (size_t i = 0; i < k->selectable_len; i++)
 		if (str_eq(k->selectable[i], field))
-			return i < watch_obj_fields(j->o) ? watch_obj_field(j->o, i)
-							  : slow_field(j, field);
+			return i < watch_obj_fields(j->o) && !k->fields_moved
+				       ? watch_obj_field(j->o, i)
+				       : slow_field(j, field);
 	return STR_NONE;
 }
 

@@ -1,5 +1,5 @@
 /* Changes of stored objects: what update, the patches and the subresources have in common. */
-#include "apiserver/apiserver_priv.h"
+#include "apiserver/admit.h"
 #include "patch/patch.h"
 
 bool object_counts_generation(const struct kind *k)
@@ -197,7 +197,8 @@ void write_finish(struct req *r, struct json *obj, bool by_apply, req_fn retry)
 		req_fail(r, &err);
 		return;
 	}
-	if (!write_check(r, obj, old, r->route.name))
+	if (!admit_change(r, obj, old) || !write_check(r, obj, old, r->route.name) ||
+	    !admit_check(r, obj, old))
 		return;
 	bump_generation(r, obj, old);
 	struct str sub = str_is(r->route.subresource, "finalize") ? STR_NONE : r->route.subresource;

@@ -259,6 +259,8 @@ static void group_batch(struct group *g, const struct batch *b, size_t from, siz
 	g->lines = (struct http_body){ 0 };
 }
 
+static void end_undefined(struct shard *sh);
+
 static struct str resource_of(struct str key)
 {
 	ptrdiff_t slash = str_find(key, '/', 0);
@@ -269,10 +271,12 @@ static struct str resource_of(struct str key)
 void watch_shard_batch(struct shard *sh, const struct batch *b)
 {
 	sh->rev = b->rev;
+	bool definitions = false;
 	/* Resources that the batch touches, each once: a batch is small and mostly of one. */
 	for (size_t i = 0; i < b->len; i++) {
 		struct str res = resource_of(watch_obj_key(b->ev[i]->obj));
 		bool seen = false;
+		definitions |= kinds_is_crd_key(watch_obj_key(b->ev[i]->obj));
 		for (size_t j = 0; j < i && !seen; j++)
 			seen = str_eq(resource_of(watch_obj_key(b->ev[j]->obj)), res);
 		struct watch_set *set = seen ? NULL : map_get(&sh->watching, res);
@@ -281,6 +285,8 @@ void watch_shard_batch(struct shard *sh, const struct batch *b)
 		list_for_each(it, &set->groups)
 			group_batch(list_entry(it, struct group, link), b, i, b->len);
 	}
+	if (definitions)
+		end_undefined(sh);
 }
 
 /* ---- bookmarks and ends ---- */
@@ -334,6 +340,28 @@ static void end_watch(struct watcher *w)
 	if (w->r->opt.bookmarks && seen_rev(w) > w->bookmark_rev)
 		write_bookmark(w, seen_rev(w), false);
 	http_end(w->r->http);
+}
+
+/* Whether the kind is served as it was when the request found it. */
+static bool still_defined(const struct kind_set *kinds, const struct kind *k)
+{
+	return k->builtin || kind_find(kinds, k->group, k->version, k->plural) == k;
+}
+
+/* Watches of a definition that is gone or has changed end: their clients list anew, or learn of the end. */
+static void end_undefined(struct shard *sh)
+{
+	struct kind_set *kinds = kinds_get(sh->s);
+	list_for_each(it, &sh->streams)
+	{
+		struct req *r = list_entry(it, struct req, link);
+		struct watcher *w = r->extra;
+		if (!w || !r->http || still_defined(kinds, r->kind))
+			continue;
+		end_watch(w);
+		list_del(&r->link);
+	}
+	kind_set_unref(kinds);
 }
 
 void watch_shard_tick(struct shard *sh)
@@ -420,10 +448,23 @@ static uint64_t end_time(struct req *r)
 	return now + longest + clock_random_u64() % (longest + 1);
 }
 
+/* The definition may have changed while the request waited; from here on batches tell of it. */
+static bool kind_current(struct req *r)
+{
+	struct kind_set *kinds = kinds_get(r->s);
+	bool same = still_defined(kinds, r->kind);
+	kind_set_unref(kinds);
+	if (!same)
+		req_failf(r, ERR_UNAVAILABLE, "the definition of the resource has just changed");
+	return same;
+}
+
 static void start(struct req *r)
 {
 	struct error err = { 0 };
 	struct select check;
+	if (!kind_current(r))
+		return;
 	if (select_parse(&r->arena, r->kind, &r->opt, &check, &err)) {
 		req_fail(r, &err);
 		return;

@@ -5,6 +5,8 @@
 
 #include <ctype.h>
 
+enum { SELECTABLE_MAX = 8 }; /* of a version, as in Kubernetes */
+
 struct crd {
 	struct field_errors *errors;
 	struct arena *arena;
@@ -110,6 +112,49 @@ static void check_columns(struct crd *c, const struct json *version, size_t i)
 	}
 }
 
+/* The schema of a simple path (".spec.color"), or NULL. */
+static const struct json *schema_of_path(const struct json *schema, struct str path)
+{
+	struct str rest = str_sub(path, 1, path.len), piece;
+	if (!path.len || path.p[0] != '.' || !rest.len)
+		return NULL;
+	while (schema && rest.len && str_split(&rest, '.', &piece))
+		schema = json_get(json_getc(schema, "properties"), piece);
+	return schema;
+}
+
+static void check_selectable(struct crd *c, const struct json *version, size_t i)
+{
+	const struct json *list = json_getc(version, "selectableFields");
+	const struct json *schema = json_dig(version, "schema", "openAPIV3Schema", NULL);
+	if (json_len(list) > SELECTABLE_MAX) {
+		struct json n = json_of_u64(json_len(list));
+		field_error_add(c->errors, FIELD_TOO_MANY, path_of(c, ".selectableFields", i), &n,
+				"must have at most %d items", SELECTABLE_MAX);
+		return;
+	}
+	for (size_t n = 0; n < json_len(list); n++) {
+		const struct json *path = json_getc(json_at(list, n), "jsonPath");
+		struct str at = arena_strf(
+			c->arena, "spec.versions[%zu].selectableFields[%zu].jsonPath", i, n);
+		struct str type = text_of(schema_of_path(schema, json_str(path)), "type");
+		bool fine = str_is(type, "string") || str_is(type, "integer") ||
+			    str_is(type, "boolean");
+		if (!json_str(path).len)
+			field_error_add(c->errors, FIELD_REQUIRED, at, NULL, "%s", "");
+		else if (str_starts(json_str(path), STR(".metadata")))
+			field_error_add(c->errors, FIELD_INVALID, at, path,
+					"must not point to fields in metadata");
+		else if (!fine)
+			field_error_add(c->errors, FIELD_INVALID, at, path,
+					"must point to a field of type string, boolean or integer; "
+					"enum fields and fields with formats are allowed");
+		for (size_t o = 0; o < n; o++)
+			if (str_eq(text_of(json_at(list, o), "jsonPath"), json_str(path)))
+				field_error_add(c->errors, FIELD_DUPLICATE, at, path, "%s", "");
+	}
+}
+
 static void check_scale_path(struct crd *c, const struct json *scale, const char *name,
 			     const char *prefix, size_t i)
 {
@@ -146,6 +191,7 @@ static void check_version(struct crd *c, const struct json *version, size_t i)
 		schema_set_free(set);
 	}
 	check_columns(c, version, i);
+	check_selectable(c, version, i);
 	if (json_is(scale, JSON_OBJECT)) {
 		check_scale_path(c, scale, "specReplicasPath", ".spec.", i);
 		check_scale_path(c, scale, "statusReplicasPath", ".status.", i);

@@ -26,23 +26,6 @@ static void fill_names(struct arena *a, struct json *names)
 				json_of_str(arena_strf(a, "%.*sList", STR_ARG(kind))));
 }
 
-/* The condition stands at True since the definition was made. */
-static void push_condition(struct arena *a, struct json *list, const char *type, const char *reason,
-			   const char *message, struct str since)
-{
-	struct json c = json_object();
-	for (size_t i = 0; i < json_len(list); i++)
-		if (str_is(json_str(json_getc(json_at(list, i), "type")), type))
-			return;
-	if (since.len)
-		(void)json_setc(a, &c, "lastTransitionTime", json_of_str(since));
-	(void)json_setc(a, &c, "message", json_of_cstr(message));
-	(void)json_setc(a, &c, "reason", json_of_cstr(reason));
-	(void)json_setc(a, &c, "status", json_of_cstr("True"));
-	(void)json_setc(a, &c, "type", json_of_cstr(type));
-	(void)json_push(a, list, c);
-}
-
 static void add_stored_version(struct arena *a, struct json *status, const struct json *versions)
 {
 	struct json *stored = json_getc(status, "storedVersions");
@@ -72,15 +55,13 @@ static void crd_prepare(struct kind_hook *h)
 	if (is_null_or_absent(spec, "conversion"))
 		(void)json_setc(a, json_child(a, spec, "conversion"), "strategy",
 				json_of_cstr("None"));
-	struct str since = json_str(json_dig(h->obj, "metadata", "creationTimestamp", NULL));
+	/* It may be shared with the stored object, which must not change. */
 	struct json *status = json_child(a, h->obj, "status");
-	(void)json_setc(a, status, "acceptedNames", json_clone(a, names));
-	struct json *conditions = json_getc(status, "conditions");
-	if (!json_is(conditions, JSON_ARRAY))
-		conditions = json_setc(a, status, "conditions", json_array());
-	push_condition(a, conditions, "NamesAccepted", "NoConflicts", "no conflicts found", since);
-	push_condition(a, conditions, "Established", "InitialNamesAccepted",
-		       "the initial names have been accepted", since);
+	*status = json_clone(a, status);
+	if (!json_is(json_getc(status, "conditions"), JSON_ARRAY))
+		(void)json_setc(a, status, "conditions", json_array());
+	if (!json_is(json_getc(status, "acceptedNames"), JSON_OBJECT))
+		(void)json_setc(a, status, "acceptedNames", json_clone(a, names));
 	add_stored_version(a, status, versions);
 }
 
@@ -100,6 +81,32 @@ static bool has_rules(const struct json *schema)
 	return false;
 }
 
+/* What is stored in a version cannot be read once the version is gone. */
+static void check_stored_versions(struct kind_hook *h)
+{
+	const struct json *versions = json_dig(h->obj, "spec", "versions", NULL);
+	const struct json *stored = json_dig(h->obj, "status", "storedVersions", NULL);
+	for (size_t i = 0; i < json_len(stored); i++) {
+		struct str name = json_str(json_at(stored, i));
+		bool there = false;
+		for (size_t v = 0; v < json_len(versions); v++)
+			there |= str_eq(json_str(json_getc(json_at(versions, v), "name")), name);
+		if (!there)
+			hook_error(h, FIELD_INVALID, hook_path(h, "status.storedVersions[%zu]", i),
+				   json_at(stored, i), "must appear in spec.versions");
+	}
+}
+
+/* What passes the rules can be served: the definition is made once for trial. */
+static void check_compiles(struct kind_hook *h)
+{
+	struct error err = { .code = ERR_OK };
+	struct kind_unit *u = kind_unit_new();
+	if (kind_unit_add(u, kind_info(h->kind)->unit, h->obj, false, &err))
+		hook_error(h, FIELD_INVALID, STR("spec"), NULL, "%s", err.msg);
+	kind_unit_unref(u);
+}
+
 static void crd_validate(struct kind_hook *h)
 {
 	const struct json *spec = json_getc(h->obj, "spec");
@@ -107,6 +114,9 @@ static void crd_validate(struct kind_hook *h)
 	if (h->subresource.len)
 		return;
 	kind_validate_crd(h->obj, &h->check->errors);
+	check_stored_versions(h);
+	if (h->check->errors.len == 0)
+		check_compiles(h);
 	if (before) {
 		hook_immutable(h, STR("spec.scope"), json_getc(spec, "scope"),
 			       json_getc(before, "scope"));

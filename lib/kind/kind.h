@@ -84,6 +84,11 @@ struct kind {
 	const struct str
 		*selectable; /* field paths beyond metadata.name/.namespace: "spec.nodeName" */
 	size_t selectable_len;
+	/*
+	 * Objects may stand in the index with other fields than these (of another version, or
+	 * of the definition as it was): their text is to be asked.
+	 */
+	bool fields_moved;
 	const struct kind_hooks *hooks; /* never NULL */
 	struct str subresources; /* further ones, space separated: "log", "binding", "eviction" */
 };
@@ -95,8 +100,8 @@ struct kind_set *kind_set_builtin(enum kind_plane plane);
 
 /*
  * A new set: the built-ins of `base` plus the given CustomResourceDefinition
- * objects (JSON).  A CRD that is wrong or clashes is left out and told to
- * on_error (may be NULL).  Of a CRD that `base` has with the same spec, what was
+ * objects (JSON).  One whose condition Established is False is left out; one that is
+ * wrong or clashes is left out and told to on_error (may be NULL).  Of a CRD that `base` has with the same spec, what was
  * compiled is shared, so pass the current set.  One reference for the caller.
  */
 struct kind_set *kind_set_with_crds(struct kind_set *base, const struct json *const *crds, size_t n,
@@ -123,6 +128,15 @@ bool kind_group_exists(const struct kind_set *s, struct str group, struct str ve
 /* All of them: the core group first, then built-in groups, then those of CRDs; the preferred version first. */
 size_t kind_count(const struct kind_set *s);
 const struct kind *kind_at(const struct kind_set *s, size_t i);
+
+/*
+ * Writes acceptedNames and the conditions NamesAccepted and Established into the status
+ * of a CRD, as seen beside the other definitions of its group (itself may be
+ * among them): a name belongs to whom it was given first.  Names that a group of the
+ * built-in kinds has are taken too.  now: the time of a condition that changes.
+ */
+void kind_crd_accept_names(struct arena *a, struct json *crd, const struct kind_set *builtin,
+			   const struct json *const *others, size_t n, struct str now);
 
 /* Checks a CRD object beyond its schema (names, versions, structural schema, columns). */
 void kind_validate_crd(const struct json *crd, struct field_errors *errors);

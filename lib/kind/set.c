@@ -212,12 +212,67 @@ static const struct kind *find_clash(const struct kind_set *s, const struct kind
 	return NULL;
 }
 
+/* False when the status says that the definition is not to be served. */
+static bool is_established(const struct json *crd)
+{
+	const struct json *list = json_dig(crd, "status", "conditions", NULL);
+	for (size_t i = 0; i < json_len(list); i++)
+		if (str_is(json_str(json_getc(json_at(list, i), "type")), "Established"))
+			return str_is(json_str(json_getc(json_at(list, i), "status")), "True");
+	return true;
+}
+
+/* A copy of the top of the document in which the names are those that were accepted. */
+static struct json with_accepted_names(struct arena *a, const struct json *crd)
+{
+	struct json out = *crd;
+	const struct json *names = json_dig(crd, "status", "acceptedNames", NULL);
+	const struct json *spec = json_getc(crd, "spec");
+	if (!json_is(spec, JSON_OBJECT) || !json_str(json_getc(names, "plural")).len ||
+	    !json_str(json_getc(names, "kind")).len)
+		return out;
+	struct json own = json_object(), top = json_object();
+	for (size_t i = 0; i < json_len(spec); i++)
+		(void)json_set(a, &own, json_str(&spec->members[i].key), spec->members[i].value);
+	(void)json_setc(a, &own, "names", *names);
+	for (size_t i = 0; i < json_len(crd); i++)
+		(void)json_set(a, &top, json_str(&crd->members[i].key), crd->members[i].value);
+	(void)json_setc(a, &top, "spec", own);
+	return top;
+}
+
+static bool same_fields(const struct kind *x, const struct kind *y)
+{
+	bool same = x->selectable_len == y->selectable_len;
+	for (size_t i = 0; same && i < x->selectable_len; i++)
+		same = str_eq(x->selectable[i], y->selectable[i]);
+	return same;
+}
+
+/* The index holds the fields of the storage version as it was when an object was written. */
+static void mark_moved_fields(struct kind_unit *u, const struct kind_unit *before)
+{
+	const struct kind *stored = NULL;
+	bool moved = false;
+	for (size_t i = 0; i < u->len; i++)
+		if (u->kinds[i]->storage)
+			stored = &u->kinds[i]->pub;
+	for (size_t i = 0; before && i < before->len; i++)
+		moved |= before->kinds[i]->pub.fields_moved ||
+			 (before->kinds[i]->storage &&
+			  (!stored || !same_fields(stored, &before->kinds[i]->pub)));
+	for (size_t i = 0; i < u->len; i++)
+		u->kinds[i]->pub.fields_moved =
+			moved || !stored || !same_fields(stored, &u->kinds[i]->pub);
+}
+
 /* The compiled unit of this CRD: that of `base` when nothing changed, else a new one; NULL with *err. */
 static struct kind_unit *crd_unit(const struct kind_set *base, const struct json *crd,
 				  struct error *err)
 {
 	struct str name = json_str(json_dig(crd, "metadata", "name", NULL));
 	const struct json *given = json_getc(crd, "spec");
+	const struct kind_unit *before = NULL;
 	struct buf spec = { 0 };
 	if (given)
 		json_write(&spec, given);
@@ -228,6 +283,8 @@ static struct kind_unit *crd_unit(const struct kind_set *base, const struct json
 			(void)atomic_fetch_add_explicit(&u->refs, 1, memory_order_relaxed);
 			return u;
 		}
+		if (str_eq(u->name, name))
+			before = u;
 	}
 	struct kind_unit *u = kind_unit_new();
 	u->name = arena_str(&u->arena, name);
@@ -238,6 +295,7 @@ static struct kind_unit *crd_unit(const struct kind_set *base, const struct json
 		kind_unit_unref(u);
 		return NULL;
 	}
+	mark_moved_fields(u, before);
 	return u;
 }
 
@@ -249,9 +307,13 @@ struct kind_set *kind_set_with_crds(struct kind_set *base, const struct json *co
 	struct kind_set *s = set_new(n + 1);
 	s->units[s->units_len++] = base->units[0];
 	(void)atomic_fetch_add_explicit(&base->units[0]->refs, 1, memory_order_relaxed);
+	struct arena scratch = { 0 };
 	for (size_t i = 0; i < n; i++) {
 		struct error err = { .code = ERR_OK };
-		struct kind_unit *u = crd_unit(base, crds[i], &err);
+		if (!is_established(crds[i]))
+			continue;
+		struct json crd = with_accepted_names(&scratch, crds[i]);
+		struct kind_unit *u = crd_unit(base, &crd, &err);
 		const struct kind *other = u ? find_clash(s, u) : NULL;
 		if (other)
 			(void)error_set(&err, ERR_CONFLICT, "%.*s.%.*s has the same names",
@@ -265,6 +327,7 @@ struct kind_set *kind_set_with_crds(struct kind_set *base, const struct json *co
 			on_error(arg, json_str(json_dig(crds[i], "metadata", "name", NULL)),
 				 err.msg);
 	}
+	arena_fini(&scratch);
 	set_index(s);
 	return s;
 }

@@ -73,7 +73,7 @@ static const char widgets[] =
 	"          status: {type: object, properties: {size: {type: integer}}}\n";
 
 /* A CRD as the server stores it. */
-static const struct json *stored_crd(const struct kind_set *s, const char *yaml)
+static struct json *stored_crd(const struct kind_set *s, const char *yaml)
 {
 	struct json *crd = parse(yaml);
 	struct kind_check c = { .arena = &arena };
@@ -154,7 +154,8 @@ Test(kind_crd, the_columns_of_a_definition_make_a_table)
 Test(kind_crd, storing_a_definition_fills_names_and_status)
 {
 	struct kind_set *s = kind_set_builtin(KIND_GLOBAL);
-	const struct json *crd = stored_crd(s, widgets);
+	struct json *crd = stored_crd(s, widgets);
+	kind_crd_accept_names(&arena, crd, s, NULL, 0, STR("2024-01-01T00:00:00Z"));
 	const struct json *status = json_getc(crd, "status");
 	cr_expect_str_eq(
 		json_text(&arena, json_dig(crd, "spec", "names", NULL)).p,
@@ -168,6 +169,93 @@ Test(kind_crd, storing_a_definition_fills_names_and_status)
 	cr_expect(str_is(json_str(json_getc(c, "type")), "Established"));
 	cr_expect(str_is(json_str(json_getc(c, "status")), "True"));
 	cr_expect(str_is(json_str(json_getc(c, "lastTransitionTime")), "2024-01-01T00:00:00Z"));
+	kind_set_unref(s);
+	arena_fini(&arena);
+}
+
+static struct json *named(const char *group, const char *plural, const char *names)
+{
+	return parse(arena_printf(&arena,
+				  "metadata: {name: %s.%s}\n"
+				  "spec: {group: %s, names: {plural: %s, %s}}\n",
+				  plural, group, group, plural, names));
+}
+
+static const char *accepted(struct json *crd, const struct kind_set *s,
+			    const struct json *const *others, size_t n)
+{
+	struct buf b = { 0 };
+	kind_crd_accept_names(&arena, crd, s, others, n, STR("2024-01-01T00:00:00Z"));
+	const struct json *list = json_dig(crd, "status", "conditions", NULL);
+	for (size_t i = 0; i < json_len(list); i++)
+		buf_addf(&b, "%.*s=%.*s %.*s %.*s\n",
+			 STR_ARG(json_str(json_getc(json_at(list, i), "type"))),
+			 STR_ARG(json_str(json_getc(json_at(list, i), "status"))),
+			 STR_ARG(json_str(json_getc(json_at(list, i), "reason"))),
+			 STR_ARG(json_str(json_getc(json_at(list, i), "message"))));
+	const char *text = arena_str(&arena, buf_str(&b)).p;
+	buf_fini(&b);
+	return text;
+}
+
+#define FREE \
+	"NamesAccepted=True NoConflicts no conflicts found\n" \
+	"Established=True InitialNamesAccepted the initial names " \
+	"have been accepted\n"
+#define REFUSED(reason, word) \
+	"NamesAccepted=False " reason " \"" word "\" is already in use\n" \
+	"Established=False NotAccepted not all names are accepted\n"
+
+Test(kind_crd, a_name_belongs_to_whom_it_was_given_first)
+{
+	static const struct {
+		const char *group, *plural, *names, *want;
+	} cases[] = {
+		{ "a.io", "gears", "singular: gear, kind: Gear, listKind: GearList", FREE },
+		{ "b.io", "bolts",
+		  "singular: bolt, kind: Bolt, listKind: BoltList, shortNames: [bo]", FREE },
+		{ "a.io", "nuts", "singular: nut, kind: Bolt, listKind: NutList",
+		  REFUSED("KindConflict", "Bolt") },
+		{ "a.io", "nuts", "singular: bolt, kind: Nut, listKind: NutList",
+		  REFUSED("SingularConflict", "bolt") },
+		{ "a.io", "bo", "singular: nut, kind: Nut, listKind: NutList",
+		  REFUSED("PluralConflict", "bo") },
+		{ "a.io", "nuts",
+		  "singular: nut, kind: Nut, listKind: NutList, shortNames: [n, bo]",
+		  REFUSED("ShortNamesConflict", "bo") },
+		{ "a.io", "nuts", "singular: nut, kind: Nut, listKind: BoltList",
+		  REFUSED("ListKindConflict", "BoltList") },
+		{ "fleet.rctl.io", "places", "singular: place, kind: Placement",
+		  REFUSED("KindConflict", "Placement") },
+	};
+	struct kind_set *s = kind_set_builtin(KIND_GLOBAL);
+	struct json *first =
+		named("a.io", "bolts",
+		      "singular: bolt, kind: Bolt, listKind: BoltList, shortNames: [bo]");
+	cr_expect_str_eq(accepted(first, s, NULL, 0), FREE);
+	const struct json *others[] = { first };
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct json *crd = named(cases[i].group, cases[i].plural, cases[i].names);
+		cr_expect_str_eq(accepted(crd, s, others, 1), cases[i].want, "%zu", i);
+		struct kind_set *with =
+			kind_set_with_crds(s, (const struct json *const[]){ crd }, 1, NULL, NULL);
+		cr_expect(kind_count(with) == kind_count(s), "nothing to serve in these");
+		kind_set_unref(with);
+	}
+	/* What was accepted once is kept, and served on, when a later name is refused. */
+	struct json *later = named("a.io", "nuts", "singular: nut, kind: Nut");
+	cr_expect_str_eq(accepted(later, s, others, 1), FREE);
+	json_setc(&arena, json_dig(later, "spec", "names", NULL), "singular", json_of_cstr("bolt"));
+	cr_expect_str_eq(accepted(later, s, others, 1),
+			 "NamesAccepted=False SingularConflict \"bolt\" is already in use\n"
+			 "Established=True InitialNamesAccepted the initial names have been "
+			 "accepted\n");
+	cr_expect(str_is(json_str(json_dig(later, "status", "acceptedNames", "singular", NULL)),
+			 "nut"));
+	/* Free again once the other is gone. */
+	struct json *heir = named("a.io", "nuts", "singular: nut, kind: Bolt");
+	(void)accepted(heir, s, others, 1);
+	cr_expect_str_eq(accepted(heir, s, NULL, 0), FREE);
 	kind_set_unref(s);
 	arena_fini(&arena);
 }

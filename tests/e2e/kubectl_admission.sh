@@ -1,0 +1,139 @@
+#!/bin/bash
+# kubectl_admission.sh - the real kubectl against one resource-api: definitions, rules, rights, limits, tokens.
+set -euo pipefail
+cd "$(dirname "$0")"
+command -v kubectl >/dev/null || {
+    echo "SKIPPED: no kubectl on this machine"
+    exit 77
+}
+# shellcheck source=tests/e2e/api_server.sh
+. ./api_server.sh
+api_start
+
+passed=0
+# has WHAT PATTERN COMMAND...: it succeeds and prints the pattern
+has() {
+    local what=$1 pattern=$2
+    shift 2
+    "$@" >"$dir/out" 2>&1 || {
+        cat "$dir/out"
+        die "$what: $*"
+    }
+    grep -qE -- "$pattern" "$dir/out" || {
+        cat "$dir/out"
+        die "$what: no \"$pattern\" from $*"
+    }
+    passed=$((passed + 1))
+}
+# no WHAT PATTERN COMMAND...: it fails and says the pattern
+no() {
+    local what=$1 pattern=$2
+    shift 2
+    if "$@" >"$dir/out" 2>&1; then
+        cat "$dir/out"
+        die "$what: succeeded: $*"
+    fi
+    grep -qE -- "$pattern" "$dir/out" || {
+        cat "$dir/out"
+        die "$what: no \"$pattern\" from $*"
+    }
+    passed=$((passed + 1))
+}
+# soon WHAT PATTERN COMMAND...: it prints the pattern within 15 s
+soon() {
+    local what=$1 pattern=$2
+    shift 2
+    for _ in $(seq 75); do
+        "$@" >"$dir/out" 2>&1 || true
+        if grep -qE -- "$pattern" "$dir/out"; then
+            passed=$((passed + 1))
+            return 0
+        fi
+        sleep 0.2
+    done
+    cat "$dir/out"
+    die "$what: no \"$pattern\" from $*"
+}
+
+crd() { # crd PLURAL KIND SHORT [SPEC-PROPERTIES]
+    cat <<END
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: $1.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: $1, singular: ${2,,}, kind: $2, shortNames: [$3]}
+  versions:
+  - name: v2
+    served: true
+    storage: true
+    subresources: {status: {}, scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
+    additionalPrinterColumns: [{name: Size, type: integer, jsonPath: .spec.size}]
+    selectableFields: [{jsonPath: .spec.color}]
+    schema: &schema
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer}
+              color: {type: string, default: red}
+              port: {x-kubernetes-int-or-string: true}
+              free: {type: object, x-kubernetes-preserve-unknown-fields: true}
+              names: {type: array, items: {type: string}, x-kubernetes-list-type: set}
+              parts:
+                type: array
+                x-kubernetes-list-type: map
+                x-kubernetes-list-map-keys: [key]
+                items: {type: object, required: [key], properties: {key: {type: string}, value: {type: string}}}
+              ${4:-other: {type: string\}}
+          status: {type: object, properties: {size: {type: integer}}}
+  - name: v1
+    served: true
+    storage: false
+    schema: *schema
+END
+}
+
+say "definitions: several versions, lists, names, watches"
+crd widgets Widget wd | has "create" created kubectl create -f -
+cat >"$dir/one.yaml" <<'END'
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: one}
+spec: {size: 3, port: http, free: {a: {b: 1}}, names: [a, b], parts: [{key: x, value: "1"}]}
+END
+has "usable at once, in the version that is not stored" created kubectl create -f "$dir/one.yaml"
+has "read in both versions" 'example.com/v2' kubectl get widgets.v2.example.com one -o 'jsonpath={.apiVersion}'
+has "read in both versions" 'example.com/v1' kubectl get widgets.v1.example.com one -o 'jsonpath={.apiVersion}'
+has "default" '^red$' kubectl get wd one -o 'jsonpath={.spec.color}'
+has "column" 'one +3' kubectl get wd
+has "selectable field" 'widget.example.com/one' kubectl get wd --field-selector spec.color=red -o name
+no "set" 'spec.names\[1\]: Duplicate value: "a"' kubectl patch wd one --type=merge -p '{"spec":{"names":["a","a"]}}'
+no "map list" 'Duplicate value' kubectl patch wd one --type=merge -p '{"spec":{"parts":[{"key":"x"},{"key":"x"}]}}'
+no "int or string" 'spec.port' kubectl patch wd one --type=merge -p '{"spec":{"port":true}}'
+has "scale" scaled kubectl scale wd/one --replicas=5
+crd gadgets Widget gd | has "a clashing definition is stored" created kubectl create -f -
+has "and says why it is not served" 'KindConflict|ListKindConflict' \
+    kubectl get crd gadgets.example.com -o 'jsonpath={.status.conditions[?(@.type=="NamesAccepted")].reason}'
+has "the first one is served on" 'one +5' kubectl get wd
+no "a stored version cannot go" 'status.storedVersions\[0\]: Invalid value: "v2": must appear in spec.versions' \
+    kubectl patch crd widgets.example.com --type=json \
+    -p '[{"op":"remove","path":"/spec/versions/0"},{"op":"replace","path":"/spec/versions/0/storage","value":true}]'
+(
+    kubectl get wd -w >"$dir/watch.out" 2>&1
+    echo ended >>"$dir/watch.out"
+) &
+watch_pid=$!
+soon "the watch is there" 'one' cat "$dir/watch.out"
+has "delete with its objects" deleted kubectl delete crd widgets.example.com --timeout=30s
+soon "the watch ends" '^ended$' cat "$dir/watch.out"
+wait "$watch_pid" || true
+soon "the other one gets the names" True \
+    kubectl get crd gadgets.example.com -o 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
+has "and starts without objects" 'No resources found' kubectl get gd
+
+api_stop
+echo "$passed checks passed"
