@@ -1,5 +1,6 @@
 #include "forward.h"
 
+#include "apiserver/passage.h"
 #include "apiserver/relay.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -12,12 +13,7 @@
 
 #include <string.h>
 
-enum {
-	PEM_BYTES_MAX = 1 << 20,
-	ENDPOINTS_MAX = 16,
-	HEADERS_MAX = AUTH_GROUPS_MAX + 8,
-	CONNECT_MS = 5000
-};
+enum { PEM_BYTES_MAX = 1 << 20 };
 
 struct forward {
 	struct forward_config cfg;
@@ -25,150 +21,12 @@ struct forward {
 	char *cert_pem, *key_pem;
 };
 
-/* One request, on the far loop; what it needs of the http_request is copied. */
-struct passage {
-	struct forward *f;
-	struct arena arena;
-	struct relay *relay;
-	struct fetch_call *call;
-	struct fetch_identity identity;
-	struct str method, rest, body; /* rest: path and query at the cluster */
-	const char *endpoints[ENDPOINTS_MAX];
-	size_t endpoints_len, next;
-	struct fetch_header headers[HEADERS_MAX];
-	size_t headers_len;
-	bool begun, gone, answered;
-};
-
-static void passage_free(struct passage *p)
-{
-	fetch_cancel(p->call);
-	relay_done(p->relay);
-	arena_fini(&p->arena);
-	mem_free(p);
-}
-
-static void attempt(struct passage *p);
-
-static void on_data(void *arg, int status, struct str data)
-{
-	struct passage *p = arg;
-	if (!p->begun) {
-		struct str type = fetch_reply_header(p->call, "content-type");
-		relay_begin(p->relay, status, type.len ? type : STR("application/json"));
-		p->begun = true;
-	}
-	relay_write(p->relay, data);
-	if (relay_full(p->relay))
-		fetch_pause(p->call);
-}
-
-static void on_done(void *arg, int status, struct str reply, const struct error *err)
-{
-	(void)reply;
-	struct passage *p = arg;
-	struct fetch_call *call = p->call;
-	if (err && !p->begun && p->next < p->endpoints_len && err->code == ERR_UNAVAILABLE) {
-		p->call = NULL;
-		attempt(p);
-		return;
-	}
-	p->answered = true;
-	if (err) {
-		struct error e = *err;
-		(void)error_wrap(&e, "the cluster's API");
-		e.code = ERR_UNAVAILABLE;
-		relay_fail(p->relay, &e);
-	} else {
-		if (!p->begun) {
-			struct str type = fetch_reply_header(call, "content-type");
-			relay_begin(p->relay, status, type.len ? type : STR("application/json"));
-		}
-		relay_end(p->relay);
-	}
-	p->call = NULL;
-	if (p->gone)
-		passage_free(p);
-}
-
-static void attempt(struct passage *p)
-{
-	struct buf url = { 0 };
-	buf_adds(&url, p->endpoints[p->next++]);
-	while (url.len && url.p[url.len - 1] == '/')
-		url.len--;
-	buf_add_str(&url, p->rest);
-	p->call = fetch_send(p->f->fetch, &(struct fetch_request){
-						  .method = arena_str(&p->arena, p->method).p,
-						  .url = buf_cstr(&url),
-						  .identity = &p->identity,
-						  .headers = p->headers,
-						  .headers_len = p->headers_len,
-						  .body = p->body,
-						  .connect_ms = CONNECT_MS,
-						  .on_data = on_data,
-						  .on_done = on_done,
-						  .arg = p,
-					  });
-	buf_fini(&url);
-}
-
-/* ---- the far side of the relay ---- */
-
-static void on_start(struct relay *r, void *data)
-{
-	struct passage *p = data;
-	p->relay = r;
-	attempt(p);
-}
-
-static void on_room(struct relay *r, void *data)
-{
-	(void)r;
-	struct passage *p = data;
-	if (p->call)
-		fetch_resume(p->call);
-}
-
-static void on_gone(struct relay *r, void *data)
-{
-	(void)r;
-	passage_free(data);
-}
-
-static const struct relay_handlers relay_on = { .start = on_start,
-						.room = on_room,
-						.gone = on_gone };
-
-/* ---- the route (any API loop) ---- */
-
-static void header(struct passage *p, const char *name, struct str value)
-{
-	if (value.len && p->headers_len < HEADERS_MAX)
-		p->headers[p->headers_len++] =
-			(struct fetch_header){ name, arena_str(&p->arena, value).p };
-}
-
-static void copy_headers(struct passage *p, const struct http_request *req,
-			 const struct apiserver_info *info)
-{
-	static const char *const passed[] = { "accept", "content-type", "user-agent",
-					      RCTL_FENCE_HEADER };
-	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
-		header(p, passed[i], http_request_header(req, passed[i]));
-	header(p, "Impersonate-User", info->user->name);
-	for (size_t i = 0; i < info->user->groups_len; i++)
-		if (!str_is(info->user->groups[i],
-			    "system:authenticated")) /* the other side adds it */
-			header(p, "Impersonate-Group", info->user->groups[i]);
-}
-
 /* Endpoints and trust of the Cluster object. */
-static int find_cluster(struct passage *p, struct str name, struct error *err)
+static int find_cluster(const struct forward *f, struct arena *a, struct str name,
+			struct passage_target *to, struct error *err)
 {
-	struct arena *a = &p->arena;
 	struct str key = arena_strf(a, "topology.rctl.io/clusters//%.*s", STR_ARG(name));
-	struct watch_snap *snap = watch_snap_get(apiserver_cache(p->f->cfg.api));
+	struct watch_snap *snap = watch_snap_get(apiserver_cache(f->cfg.api));
 	struct watch_obj *o = watch_snap_find(snap, key);
 	struct json obj;
 	int rc = o ? json_parse(a, arena_str(a, watch_obj_json(o)), NULL, &obj, err)
@@ -179,29 +37,30 @@ static int find_cluster(struct passage *p, struct str name, struct error *err)
 		return rc;
 	const struct json *spec = json_getc(&obj, "spec");
 	const struct json *list = json_getc(spec, "endpoints");
-	for (size_t i = 0; i < json_len(list) && p->endpoints_len < ENDPOINTS_MAX; i++) {
+	for (size_t i = 0; i < json_len(list) && to->endpoints_len < PASSAGE_ENDPOINTS_MAX; i++) {
 		struct str url = json_str(json_getc(json_at(list, i), "url"));
 		if (url.len)
-			p->endpoints[p->endpoints_len++] = arena_str(a, url).p;
+			to->endpoints[to->endpoints_len++] = arena_str(a, url).p;
 	}
-	if (!p->endpoints_len)
+	if (!to->endpoints_len)
 		return error_set(err, ERR_UNAVAILABLE, "cluster \"%.*s\" has no endpoint",
 				 STR_ARG(name));
 	struct buf ca = { 0 };
 	if (base64_read(&ca, json_str(json_getc(spec, "caBundle"))) && ca.len)
-		p->identity.ca_pem = arena_str(a, buf_str(&ca)).p;
+		to->identity.ca_pem = arena_str(a, buf_str(&ca)).p;
 	buf_fini(&ca);
-	p->identity.cert_pem = arena_strdup(a, p->f->cert_pem);
-	p->identity.key_pem = arena_strdup(a, p->f->key_pem);
+	to->identity.cert_pem = arena_strdup(a, f->cert_pem);
+	to->identity.key_pem = arena_strdup(a, f->key_pem);
 	return 0;
 }
 
 static void serve(void *arg, struct http_request *req, const struct apiserver_info *info)
 {
 	struct forward *f = arg;
-	struct passage *p = mem_new(struct passage, 1);
+	struct passage *p = passage_new(f->cfg.loop, f->fetch);
+	struct arena *a = passage_arena(p);
+	struct passage_target to = { .what = "the cluster's API" };
 	struct error err = { 0 };
-	p->f = f;
 	ptrdiff_t slash = str_find(info->path_rest, '/', 0);
 	struct str name = slash < 0 ? info->path_rest : str_sub(info->path_rest, 0, (size_t)slash);
 	struct str path =
@@ -211,20 +70,15 @@ static void serve(void *arg, struct http_request *req, const struct apiserver_in
 		rc = error_set(&err, ERR_UNAVAILABLE,
 			       "this server does not forward: it has no --cluster-client-cert");
 	else
-		rc = find_cluster(p, name, &err);
+		rc = find_cluster(f, a, name, &to, &err);
 	if (rc) {
 		apiserver_fail(req, &err);
-		arena_fini(&p->arena);
-		mem_free(p);
+		passage_free(p);
 		return;
 	}
-	p->method = arena_str(&p->arena, req->method);
-	p->rest = req->query.len
-			  ? arena_strf(&p->arena, "%.*s?%.*s", STR_ARG(path), STR_ARG(req->query))
-			  : arena_str(&p->arena, path);
-	p->body = req->body.len ? arena_str(&p->arena, req->body) : STR_NONE;
-	copy_headers(p, req, info);
-	relay_new(req, f->cfg.loop, &relay_on, p);
+	to.path = req->query.len ? arena_strf(a, "%.*s?%.*s", STR_ARG(path), STR_ARG(req->query))
+				 : arena_str(a, path);
+	passage_go(p, req, info, &to);
 }
 
 /* ---- life ---- */
