@@ -9,7 +9,7 @@ struct zone {
 
 static enum node_health judge(const struct node_plan_config *cfg, const struct node_state *n)
 {
-	/* without a lease seen by ourselves we know nothing: what is recorded stands, until the grace is over */
+	/* before we see the lease change we know nothing: what is recorded stands, until the grace is over */
 	if (n->silent_ms >= cfg->grace_ms)
 		return NODE_UNREACHABLE;
 	if (!n->lease_known)

@@ -35,7 +35,7 @@ struct node_state {
 	enum node_health recorded; /* what the Node object says: Ready True, False, Unknown */
 	bool reported_ready;       /* the agent's own word, when it speaks */
 	uint64_t silent_ms;        /* since the lease last changed */
-	bool lease_known;          /* a lease was seen at all since the controller started */
+	bool lease_known; /* it was seen to change since the controller began to look: the node lives */
 	bool tainted_not_ready, tainted_unreachable; /* NoExecute taints on the object now */
 	uint64_t tainted_ms;                         /* how long the present taint has been there */
 	const struct node_pod *pods;

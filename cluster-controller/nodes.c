@@ -27,6 +27,8 @@ static void see_lease(struct controllers *c, const struct json *lease, uint64_t 
 	struct str t = json_str(json_dig(lease, "spec", "renewTime", NULL));
 	if (!n || str_eq(n->lease_text, t))
 		return;
+	/* a lease seen for the first time may be a dead node's: only its change is a sign of life */
+	bool change = n->lease_text.len > 0;
 	union {
 		const char *in;
 		char *out;
@@ -34,7 +36,24 @@ static void see_lease(struct controllers *c, const struct json *lease, uint64_t 
 	mem_free(old.out);
 	n->lease_text = str_n(mem_strndup(t.p, t.len), t.len);
 	n->lease_changed_ms = now;
-	n->lease_known = true;
+	n->lease_known = change;
+}
+
+/* What was seen before the leases could not be had proves nothing of now. */
+static void forget_leases(struct controllers *c)
+{
+	size_t pos = 0;
+	void *v = NULL;
+	while (map_next(&c->state.nodes, &pos, NULL, &v)) {
+		struct node *n = v;
+		union {
+			const char *in;
+			char *out;
+		} old = { .in = n->lease_text.p };
+		mem_free(old.out);
+		n->lease_text = STR_NONE;
+		n->lease_known = false;
+	}
 }
 
 static void on_leases(void *arg, int status, struct str body, const struct error *err)
@@ -50,8 +69,10 @@ static void on_leases(void *arg, int status, struct str body, const struct error
 	limits.values_max = 16U << 20;
 	bool ok = !err && json_parse(&a, body, &limits, &list, NULL) == 0;
 	if (ok) {
-		if (!c->leases_ok)
+		if (!c->leases_ok) {
 			c->leases_since_ms = now;
+			forget_leases(c);
+		}
 		const struct json *items = json_getc(&list, "items");
 		for (size_t i = 0; i < json_len(items); i++)
 			see_lease(c, json_at(items, i), now);

@@ -47,7 +47,7 @@ struct node {
 	/* lease observation; survives updates of the object */
 	struct str lease_text; /* renewTime last seen, heap */
 	uint64_t lease_changed_ms, tainted_since_ms;
-	bool lease_known;
+	bool lease_known; /* seen to change */
 };
 
 struct rs {
