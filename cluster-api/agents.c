@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-enum { DRAIN_SPREAD_MS = 5000, DRAIN_GRACE_MS = 2000 };
+enum { DRAIN_SPREAD_MS = 5000, DRAIN_GRACE_MS = 2000, BEHIND_LOOK_MS = 1000 };
 
 struct str agents_peer_node(const struct rpc_stream *s)
 {
@@ -25,6 +25,15 @@ static void on_batch(void *arg, struct watch_event *const *ev, size_t n, int64_t
 	a->snap = watch_snap_get(apiserver_cache(a->cfg.api));
 	list_for_each(it, &a->open)
 		session_events(list_entry(it, struct session, link), ev, n, rev);
+}
+
+/* A cache that does not catch up: the agent is better off with another server. */
+static void on_behind(struct loop_timer *t)
+{
+	struct agents *a = container_of(t, struct agents, behind);
+	list_for_each(it, &a->open)
+		session_overdue(list_entry(it, struct session, link), loop_now_ms(a->cfg.loop));
+	loop_timer_set(a->cfg.loop, t, BEHIND_LOOK_MS);
 }
 
 static size_t find_node_field(struct apiserver *api)
@@ -48,9 +57,6 @@ int agents_new(const struct agents_config *cfg, struct agents **ret, struct erro
 	a->cfg = *cfg;
 	list_init(&a->open);
 	map_init(&a->sessions, clock_random_u64());
-	map_init(&a->beats, clock_random_u64());
-	(void)pthread_mutex_init(&a->beats_lock, NULL);
-	a->started_us = clock_unix_ns() / 1000;
 	a->m_connected = metric_gauge(cfg->metrics, "rctl_agents_connected", "",
 				      "Agents with an open stream.");
 	a->m_statuses = metric_counter(cfg->metrics, "rctl_agent_statuses_total", "",
@@ -65,6 +71,8 @@ int agents_start(struct agents *a, struct error *err)
 	if (a->node_field == SIZE_MAX)
 		return error_set(err, ERR_INTERNAL,
 				 "kind Pod has no selectable field spec.nodeName");
+	a->behind.fn = on_behind;
+	loop_timer_set(a->cfg.loop, &a->behind, BEHIND_LOOK_MS);
 	a->sub = apiserver_subscribe(a->cfg.api, a->cfg.loop, on_batch, a, &a->snap);
 
 	struct rpc_method methods[RPC_METHODS_MAX];
@@ -104,18 +112,13 @@ struct agents *agents_free(struct agents *a)
 {
 	if (!a)
 		return NULL;
+	loop_timer_stop(&a->behind);
 	(void)rpc_server_free(a->rpc);
 	if (a->sub)
 		apiserver_unsubscribe(a->sub);
 	watch_snap_unref(a->snap);
-	size_t pos = 0;
-	void *v = NULL;
-	while (map_next(&a->beats, &pos, NULL, &v))
-		mem_free(v);
-	map_fini(&a->beats);
 	map_fini(&a->sessions);
 	arena_fini(&a->arena);
-	(void)pthread_mutex_destroy(&a->beats_lock);
 	mem_free(a);
 	return NULL;
 }
@@ -194,19 +197,4 @@ void agents_cancel_request(struct agents *a, struct str node, uint64_t id)
 	m.kind_case = RCTL__AGENT__V1__SERVER_MESSAGE__KIND_CANCEL;
 	m.cancel = &c;
 	session_send(s, &m);
-}
-
-/* ---- heartbeats ---- */
-
-int64_t agents_heartbeat_us(const struct agents *a, struct str node)
-{
-	union {
-		const struct agents *in;
-		struct agents *out;
-	} u = { .in = a }; /* the lock is not part of the value */
-	(void)pthread_mutex_lock(&u.out->beats_lock);
-	const struct beat *b = map_get(&a->beats, node);
-	int64_t us = b ? b->unix_us : a->started_us;
-	(void)pthread_mutex_unlock(&u.out->beats_lock);
-	return us;
 }

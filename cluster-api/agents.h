@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "grpc/server.h"
+#include "peers.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,7 @@ struct agents_config {
 	const char *advertise;           /* endpoint told to agents; "" = none */
 	struct rpc_server_tls tls;
 	int64_t heartbeat_ms;
+	struct peers *peers; /* heartbeats go there; the other servers are told to agents */
 	/* further methods of the same port (Push, Logs); copied */
 	const struct rpc_method *more;
 	size_t more_len;
@@ -77,10 +79,5 @@ void agents_cancel_request(struct agents *a, struct str node, uint64_t id);
 /* The node said that request `id` failed (set once by the owner of log requests). */
 typedef void (*agents_failed_fn)(void *arg, uint64_t id, uint32_t code, const char *message);
 void agents_on_failed(struct agents *a, agents_failed_fn fn, void *arg);
-
-/* ---- heartbeats: soft state, never a durable row ---- */
-
-/* Unix µs of the last heartbeat of the node; of the server's own start when it never spoke to us. */
-int64_t agents_heartbeat_us(const struct agents *a, struct str node);
 
 #endif

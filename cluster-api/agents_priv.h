@@ -4,24 +4,17 @@
 
 #include "agent/v1/agent.pb-c.h"
 #include "agents.h"
+#include "sys/loop.h"
 #include "watch/watch.h"
-
-#include <pthread.h>
-
-struct beat {
-	int64_t unix_us;
-};
 
 struct agents {
 	struct agents_config cfg;
 	struct rpc_server *rpc;
 	struct apiserver_sub *sub;
-	struct watch_snap *snap;    /* the state up to the last batch seen */
-	struct map sessions;        /* node → struct session; only the newest of a node */
-	struct list open;           /* all sessions, also those being ended */
-	pthread_mutex_t beats_lock; /* beats are read by the lease route on other loops */
-	struct map beats;           /* node → struct beat */
-	int64_t started_us;
+	struct watch_snap *snap;  /* the state up to the last batch seen */
+	struct map sessions;      /* node → struct session; only the newest of a node */
+	struct list open;         /* all sessions, also those being ended */
+	struct loop_timer behind; /* looks after sessions that wait for the cache */
 	uint64_t next_request;
 	size_t node_field; /* index of spec.nodeName among a Pod's selectable fields */
 	agents_failed_fn failed;
@@ -51,6 +44,9 @@ struct session {
 	char *node;
 	struct auth_user user; /* system:node:NAME */
 	bool hello, newest;
+	/* What the agent runs from is ahead of our cache: nothing is assigned until that is there. */
+	int64_t await_rev;
+	uint64_t await_until_ms;
 	uint64_t incarnation;
 	struct map pods; /* uid → struct sent_pod */
 	struct map refs; /* "Kind/ns/name" → struct sent_ref */
@@ -63,6 +59,7 @@ struct session {
 /* ---- session.c ---- */
 extern const struct rpc_method session_method; /* Connect; arg is filled by agents.c */
 void session_events(struct session *s, struct watch_event *const *ev, size_t n, int64_t rev);
+void session_overdue(struct session *s, uint64_t now_ms);
 void session_end(struct session *s, enum rpc_status status, const char *text);
 void session_send(struct session *s, Rctl__Agent__V1__ServerMessage *m);
 

@@ -13,13 +13,16 @@
 enum { LEASE_SECONDS = 40 };
 
 struct printer {
-	const struct agents *agents;
+	struct peers *peers;
 	struct buf out;
 	size_t n;
 };
 
 static void print(struct printer *p, struct str node, bool whole)
 {
+	int64_t us = peers_heartbeat_us(p->peers, node);
+	if (!us)
+		return; /* nobody has heard of it: a made-up time would look like a sign of life */
 	if (p->n++)
 		buf_addc(&p->out, ',');
 	buf_addc(&p->out, '{');
@@ -30,7 +33,7 @@ static void print(struct printer *p, struct str node, bool whole)
 	buf_adds(&p->out, ",\"namespace\":\"kube-node-lease\"},\"spec\":{\"holderIdentity\":");
 	json_write_str(&p->out, node);
 	buf_addf(&p->out, ",\"leaseDurationSeconds\":%d,\"renewTime\":\"", LEASE_SECONDS);
-	rfc3339_write_us(&p->out, agents_heartbeat_us(p->agents, node));
+	rfc3339_write_us(&p->out, us);
 	buf_adds(&p->out, "\"}}");
 }
 
@@ -49,7 +52,7 @@ static void refuse(struct http_request *req, enum err_code code, const char *tex
 
 struct route {
 	struct apiserver *api;
-	struct agents *agents;
+	struct peers *peers;
 };
 
 static void serve(void *arg, struct http_request *req, const struct apiserver_info *info)
@@ -61,7 +64,7 @@ static void serve(void *arg, struct http_request *req, const struct apiserver_in
 		       "leases of nodes are heartbeats: they can be read and listed only");
 		return;
 	}
-	struct printer p = { .agents = r->agents };
+	struct printer p = { .peers = r->peers };
 	struct watch_snap *snap = watch_snap_get(apiserver_cache(r->api));
 	if (list) {
 		buf_addf(&p.out,
@@ -83,15 +86,15 @@ static void serve(void *arg, struct http_request *req, const struct apiserver_in
 	if (p.out.len)
 		http_reply_text(req, 200, "application/json", buf_str(&p.out));
 	else
-		refuse(req, ERR_NOT_FOUND, "there is no such node");
+		refuse(req, ERR_NOT_FOUND, "no heartbeat of such a node is known");
 	buf_fini(&p.out);
 }
 
-void leases_add_route(struct apiserver *api, struct agents *agents)
+void leases_add_route(struct apiserver *api, struct agents *agents, struct peers *peers)
 {
 	/* lives as long as the server, which borrows it */
 	struct route *r = arena_alloc(agents_arena(agents), sizeof(*r));
-	*r = (struct route){ api, agents };
+	*r = (struct route){ api, peers };
 	const struct apiserver_route route = { .prefix = PREFIX, .fn = serve, .arg = r };
 	apiserver_add_route(api, &route);
 }

@@ -22,6 +22,7 @@ struct logs {
 	struct apiserver *api;
 	struct loop *loop;
 	struct agents *agents;
+	struct peerway *peerway;
 	struct lstore *store; /* NULL = no lines are stored */
 	struct map waiting;   /* request id → struct query */
 };
@@ -414,8 +415,9 @@ static void serve(void *arg, struct http_request *req, const struct apiserver_in
 	int rc = read_pod(q, info, &err);
 	if (!rc)
 		rc = read_query(q, info->query, &err);
-	if (rc) {
+	if (rc)
 		apiserver_fail(req, &err);
+	if (rc || peerway_take(l->peerway, req, info, q->node)) {
 		arena_fini(&q->arena);
 		mem_free(q);
 		return;
@@ -441,8 +443,10 @@ struct logs *logs_free(struct logs *l)
 	return NULL;
 }
 
-void logs_add_route(struct logs *l, struct agents *agents, struct lstore *store)
+void logs_add_route(struct logs *l, struct agents *agents, struct peerway *peerway,
+		    struct lstore *store)
 {
+	l->peerway = peerway;
 	l->agents = agents;
 	l->store = store;
 	agents_on_failed(agents, on_failed, l);

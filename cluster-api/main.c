@@ -5,6 +5,8 @@
 #include "daemon/daemon.h"
 #include "leases.h"
 #include "logs.h"
+#include "peers.h"
+#include "peerway.h"
 #include "telemetry.h"
 
 #include <string.h>
@@ -15,11 +17,14 @@ struct program {
 	struct agents_config agents_cfg;
 	struct telemetry_config telemetry_cfg;
 	char *agent_address, *cluster, *instance, *region, *network_az, *advertise;
+	char *peer_url, *peer_ca, *peer_cert, *peer_key;
 	char *agent_ca, *agent_cert, *agent_key;
 	char host[64];
 	struct daemon *daemon;
 	struct apiserver *api;
 	struct agents *agents;
+	struct peers *peers;
+	struct peerway *peerway;
 	struct logs *logs;
 	struct telemetry *telemetry;
 	struct rpc_method methods[4];
@@ -78,6 +83,28 @@ static size_t settings(void *state, struct setting *rows, size_t cap)
 		  .target = &p->instance,
 		  .metavar = "NAME",
 		  .help = "name of this instance in logs; default the host name" },
+		{ .name = "peer-url",
+		  .type = SETTING_STRING,
+		  .target = &p->peer_url,
+		  .fallback = "",
+		  .metavar = "URL",
+		  .help = "https://host:port where the cluster's other API servers reach this one; "
+			  "empty = there is one server" },
+		{ .name = "peer-ca-file",
+		  .type = SETTING_STRING,
+		  .target = &p->peer_ca,
+		  .metavar = "FILE",
+		  .help = "PEM certificates that sign the other servers'; default client-ca-file" },
+		{ .name = "peer-client-cert",
+		  .type = SETTING_STRING,
+		  .target = &p->peer_cert,
+		  .metavar = "FILE",
+		  .help = "PEM certificate of group system:apiservers for the other servers" },
+		{ .name = "peer-client-key",
+		  .type = SETTING_STRING,
+		  .target = &p->peer_key,
+		  .metavar = "FILE",
+		  .help = "PEM key of peer-client-cert" },
 		{ .name = "region",
 		  .type = SETTING_STRING,
 		  .target = &p->region,
@@ -100,7 +127,6 @@ static size_t settings(void *state, struct setting *rows, size_t cap)
 static void agents_config(struct program *p, struct daemon *d)
 {
 	struct agents_config *c = &p->agents_cfg;
-	(void)gethostname(p->host, sizeof(p->host) - 1);
 	c->api = p->api;
 	c->loop = daemon_loop(d);
 	c->metrics = daemon_metrics(d);
@@ -110,11 +136,36 @@ static void agents_config(struct program *p, struct daemon *d)
 	c->region = p->region;
 	c->network_az = p->network_az;
 	c->advertise = p->advertise;
+	c->peers = p->peers;
 	c->tls = (struct rpc_server_tls){
 		.ca_file = p->agent_ca ? p->agent_ca : p->api_cfg.client_ca,
 		.cert_file = p->agent_cert ? p->agent_cert : p->api_cfg.tls_cert,
 		.key_file = p->agent_key ? p->agent_key : p->api_cfg.tls_key,
 	};
+}
+
+/* What the other API servers of the cluster are for this one. */
+static int peer_parts(struct program *p, struct daemon *d, struct error *err)
+{
+	(void)gethostname(p->host, sizeof(p->host) - 1);
+	p->peers = peers_new(&(struct peers_config){
+		.store_url = p->api_cfg.store_url,
+		.server = p->instance ? p->instance : p->host,
+		.url = p->peer_url,
+		.advertise = p->advertise,
+		.region = p->region,
+		.network_az = p->network_az,
+	});
+	return peerway_new(
+		&(struct peerway_config){
+			.loop = daemon_loop(d),
+			.peers = p->peers,
+			.server = p->instance ? p->instance : p->host,
+			.ca_file = p->peer_ca ? p->peer_ca : p->api_cfg.client_ca,
+			.cert_file = p->peer_cert,
+			.key_file = p->peer_key,
+		},
+		&p->peerway, err);
 }
 
 static void fail_on_loop(void *arg)
@@ -146,6 +197,9 @@ static int start(void *state, struct daemon *d, struct error *err)
 	int rc = apiserver_new(&p->api_cfg, &p->api, err);
 	if (rc)
 		return rc;
+	rc = peer_parts(p, d, err);
+	if (rc)
+		return rc;
 	agents_config(p, d);
 	p->logs = logs_new(p->api, daemon_loop(d));
 	p->telemetry = telemetry_new(&p->telemetry_cfg, p->api, daemon_loop(d), daemon_metrics(d),
@@ -161,8 +215,8 @@ static int start(void *state, struct daemon *d, struct error *err)
 	rc = agents_new(&p->agents_cfg, &p->agents, err);
 	if (rc)
 		return rc;
-	leases_add_route(p->api, p->agents);
-	logs_add_route(p->logs, p->agents, telemetry_logs(p->telemetry));
+	leases_add_route(p->api, p->agents, p->peers);
+	logs_add_route(p->logs, p->agents, p->peerway, telemetry_logs(p->telemetry));
 	rc = apiserver_start(p->api, err);
 	if (rc == 0)
 		telemetry_start(p->telemetry);
@@ -193,7 +247,7 @@ static void reload(void *state, struct daemon *d)
 	(void)d;
 	struct program *p = state;
 	struct error err = { 0 };
-	if (apiserver_reload(p->api, &err))
+	if (apiserver_reload(p->api, &err) || peerway_reload(p->peerway, &err))
 		log_error("certificate-not-reloaded", "error", LOG_S(err.msg), NULL);
 }
 
@@ -216,6 +270,8 @@ static void fini(void *state)
 		loop_turn(daemon_loop(p->daemon), 0);
 	p->api = apiserver_free(p->api);
 	p->logs = logs_free(p->logs);
+	p->peerway = peerway_free(p->peerway);
+	p->peers = peers_free(p->peers);
 }
 
 int main(int argc, char **argv)

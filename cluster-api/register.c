@@ -47,6 +47,31 @@ static void call(struct registration *r, const char *method, struct str path, co
 	apiserver_call(r->agents->cfg.api, r->agents->cfg.loop, &c, done, r);
 }
 
+static void add_endpoint(struct arena *a, Rctl__Agent__V1__RegisterResponse *m, const char *address,
+			 const char *region, const char *network_az)
+{
+	Rctl__Agent__V1__Endpoint *e = arena_new(a, Rctl__Agent__V1__Endpoint, 1);
+	if (!address[0])
+		return;
+	rctl__agent__v1__endpoint__init(e);
+	e->address = arena_strdup(a, address);
+	e->region = arena_strdup(a, region);
+	e->network_az = arena_strdup(a, network_az);
+	m->endpoints[m->n_endpoints++] = e;
+}
+
+/* This server and the others that are there. */
+static void add_endpoints(const struct agents_config *cfg, struct arena *a,
+			  Rctl__Agent__V1__RegisterResponse *m)
+{
+	struct peer *peers = NULL;
+	size_t n = peers_list(cfg->peers, a, &peers);
+	m->endpoints = arena_new(a, Rctl__Agent__V1__Endpoint *, n + 1);
+	add_endpoint(a, m, cfg->advertise, cfg->region, cfg->network_az);
+	for (size_t i = 0; i < n; i++)
+		add_endpoint(a, m, peers[i].advertise, peers[i].region, peers[i].network_az);
+}
+
 static void answer(struct registration *r)
 {
 	if (!r->stream)
@@ -57,15 +82,8 @@ static void answer(struct registration *r)
 	m.cluster = arena_strdup(a, cfg->cluster);
 	m.server = arena_strdup(a, cfg->server);
 	m.heartbeat_interval_ms = (uint32_t)cfg->heartbeat_ms;
-	Rctl__Agent__V1__Endpoint e = RCTL__AGENT__V1__ENDPOINT__INIT;
-	Rctl__Agent__V1__Endpoint *list[] = { &e };
-	if (cfg->advertise[0]) {
-		e.address = arena_strdup(a, cfg->advertise);
-		e.region = arena_strdup(a, cfg->region);
-		e.network_az = arena_strdup(a, cfg->network_az);
-		m.endpoints = list;
-		m.n_endpoints = 1;
-	}
+	if (cfg->advertise[0])
+		add_endpoints(cfg, a, &m);
 	struct buf b = { 0 };
 	rpc_pack(&b, &m.base);
 	rpc_stream_reply(r->stream, buf_str(&b));

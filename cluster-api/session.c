@@ -5,11 +5,13 @@
 #include "base/mem.h"
 #include "grpc/message.h"
 #include "json/json.h"
+#include "peers.h"
 #include "sys/clock.h"
+#include "sys/loop.h"
 
 #include <inttypes.h>
 
-enum { STATUS_BYTES_MAX = 512 << 10 };
+enum { STATUS_BYTES_MAX = 512 << 10, CATCH_UP_MS = 10000 };
 
 /* A write that an AgentMessage caused; the message is acknowledged when it and all before it are stored. */
 struct write {
@@ -69,8 +71,14 @@ void session_end(struct session *s, enum rpc_status status, const char *text)
 
 void session_events(struct session *s, struct watch_event *const *ev, size_t n, int64_t rev)
 {
-	if (s->hello && s->stream)
+	if (!s->hello || !s->stream)
+		return;
+	if (!s->await_rev) {
 		assign_events(s, ev, n, rev);
+	} else if (rev >= s->await_rev) {
+		s->await_rev = 0;
+		assign_full(s);
+	}
 }
 
 /* ---- writes ---- */
@@ -232,15 +240,33 @@ static void on_node_status(struct session *s, uint64_t sequence,
 
 static void beat(struct session *s)
 {
+	if (s->newest)
+		peers_heard(s->agents->cfg.peers, str_of(s->node));
+}
+
+/*
+ * The agent may have come from a server that is ahead of this one: a list of before then would end pods that were
+ * assigned there.
+ */
+static void assign_or_wait(struct session *s, const char *revision)
+{
 	struct agents *a = s->agents;
-	(void)pthread_mutex_lock(&a->beats_lock);
-	struct beat *b = map_get(&a->beats, str_of(s->node));
-	if (!b) {
-		b = mem_new(struct beat, 1);
-		(void)map_set(&a->beats, str_of(s->node), b);
+	int64_t rev = 0;
+	(void)str_to_i64(str_of(revision), &rev);
+	if (rev <= watch_snap_rev(a->snap)) {
+		assign_full(s);
+		return;
 	}
-	b->unix_us = clock_unix_ns() / 1000;
-	(void)pthread_mutex_unlock(&a->beats_lock);
+	s->await_rev = rev;
+	s->await_until_ms = loop_now_ms(a->cfg.loop) + CATCH_UP_MS;
+}
+
+void session_overdue(struct session *s, uint64_t now_ms)
+{
+	if (!s->await_rev || now_ms < s->await_until_ms)
+		return;
+	s->await_until_ms = now_ms + CATCH_UP_MS;
+	session_end(s, RPC_UNAVAILABLE, "this server is behind what the agent has seen");
 }
 
 static void on_hello(struct session *s, const Rctl__Agent__V1__Hello *m)
@@ -267,7 +293,7 @@ static void on_hello(struct session *s, const Rctl__Agent__V1__Hello *m)
 	beat(s);
 	log_info("agent-connected", "node", LOG_S(s->node), "incarnation", LOG_I(m->incarnation),
 		 NULL);
-	assign_full(s);
+	assign_or_wait(s, m->revision);
 }
 
 static void dispatch(struct session *s, const Rctl__Agent__V1__AgentMessage *m)
@@ -358,6 +384,7 @@ static void on_closed(void *arg, struct rpc_stream *stream, bool cancelled)
 	list_del(&s->link);
 	if (map_get(&a->sessions, str_of(s->node)) == s) {
 		(void)map_del(&a->sessions, str_of(s->node));
+		peers_left(a->cfg.peers, str_of(s->node));
 		metric_set(a->m_connected, (int64_t)a->sessions.len);
 		log_info("agent-disconnected", "node", LOG_S(s->node), NULL);
 	}
