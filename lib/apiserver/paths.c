@@ -49,6 +49,32 @@ static void send_document(struct req *r, struct bytes *b /* given away, may be N
 		not_found(r);
 }
 
+/* The tag stands in a list such as `"a", W/"b"` (RFC 9110 section 13.1.2). */
+static bool names_tag(struct str list, struct str tag)
+{
+	struct str one;
+	while (list.len && str_split(&list, ',', &one)) {
+		one = str_trim(one);
+		if (str_starts(one, STR("W/")))
+			one = str_sub(one, 2, one.len);
+		if (str_is(one, "*") || str_eq(one, tag) ||
+		    (one.len + 2 == tag.len && str_eq(one, str_sub(tag, 1, tag.len - 1))))
+			return true;
+	}
+	return false;
+}
+
+/* The client has the document with this ETag: answers 304. */
+static bool has_already(struct req *r, const struct reply_extra *x)
+{
+	struct str have = r->http ? http_request_header(r->http, "if-none-match") : STR_NONE;
+	if (!names_tag(have, str_of(x->etag)))
+		return false;
+	struct http_body none = { 0 };
+	req_reply_body(r, 304, NULL, x, &none);
+	return true;
+}
+
 static void serve_discovery(struct req *r, bool core)
 {
 	if (!accept_wants_aggregated(r->accept_header)) {
@@ -60,11 +86,8 @@ static void serve_discovery(struct req *r, bool core)
 	struct bytes *b = extra_discovery(r->s, r->kinds, core, &r->arena, &etag);
 	char *quoted = arena_printf(&r->arena, "\"%s\"", etag);
 	struct reply_extra x = { .etag = quoted, .vary = "Accept", .cache_control = "public" };
-	struct str have = r->http ? http_request_header(r->http, "if-none-match") : STR_NONE;
-	if (have.len && (str_is(have, quoted) || str_is(have, etag))) {
+	if (has_already(r, &x)) {
 		bytes_unref(b);
-		struct http_body none = { 0 };
-		req_reply_body(r, 304, NULL, &x, &none);
 		return;
 	}
 	req_reply_bytes(r, 200,
@@ -97,7 +120,10 @@ static void serve_openapi(struct req *r, struct str rest)
 				 .vary = "Accept",
 				 .cache_control = immutable ? "public, immutable, max-age=31536000"
 							    : "no-cache, private" };
-	req_reply_bytes(r, 200, json_type, &x, b);
+	if (has_already(r, &x))
+		bytes_unref(b);
+	else
+		req_reply_bytes(r, 200, json_type, &x, b);
 }
 
 static void serve_openapi_v2(struct req *r)
@@ -110,7 +136,12 @@ static void serve_openapi_v2(struct req *r)
 	}
 	/* No "@" in what is answered: kubectl up to 1.29 cannot parse it there. */
 	static const char answered[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-	req_reply_bytes(r, 200, answered, NULL, kind_openapi_v2());
+	struct reply_extra x = { .etag = arena_printf(&r->arena, "\"%s\"",
+						      kind_openapi_v2_etag(r->kinds)),
+				 .vary = "Accept",
+				 .cache_control = "no-cache, private" };
+	if (!has_already(r, &x))
+		req_reply_bytes(r, 200, answered, &x, kind_openapi_v2(r->kinds));
 }
 
 static void serve_group(struct req *r, struct str rest)

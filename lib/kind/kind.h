@@ -196,8 +196,12 @@ struct bytes *kind_api_versions(struct kind_set *s);
 struct bytes *kind_api_group_list(struct kind_set *s);
 struct bytes *kind_api_group(struct kind_set *s, struct str group);
 struct bytes *kind_api_resource_list(struct kind_set *s, struct str group, struct str version);
-/* OpenAPI v2 for kubectl before 1.27, protobuf: a document without definitions, so that it leaves the checks to us. */
-struct bytes *kind_openapi_v2(void);
+/*
+ * OpenAPI v2 for clients from before v3 (kubectl 1.26 and older), as protobuf: all kinds in one
+ * document, made on each call; the ETag is a hash, without quotes.
+ */
+struct bytes *kind_openapi_v2(struct kind_set *s);
+const char *kind_openapi_v2_etag(struct kind_set *s);
 /*
  * OpenAPI v3: the index of /openapi/v3, and one group version's document with its
  * hash (hexadecimal, as in the index); NULL when unknown.  The hash is of what the

@@ -254,6 +254,19 @@ static void write_components(struct openapi *o, struct str group, struct str ver
 
 /* ---- hashes ---- */
 
+const char *openapi_hash(struct kind_set *s, struct str of)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	char *hash = map_get(s->hashes, of);
+	if (!hash) {
+		hash = mem_calloc(65, 1);
+		kind_sha256_hex(of, hash);
+		(void)map_set(s->hashes, of, hash);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	return hash;
+}
+
 /* Of everything that the document of a group version is made of. */
 static const char *hash_of(struct kind_set *s, struct str group, struct str version)
 {
@@ -263,14 +276,7 @@ static const char *hash_of(struct kind_set *s, struct str group, struct str vers
 	for (size_t i = 0; i < s->len; i++)
 		if (in_version(s->all[i], group, version))
 			buf_addf(&b, " %s", s->all[i]->unit->hash);
-	(void)pthread_mutex_lock(&s->lock);
-	char *hash = map_get(s->hashes, buf_str(&b));
-	if (!hash) {
-		hash = mem_calloc(65, 1);
-		kind_sha256_hex(buf_str(&b), hash);
-		(void)map_set(s->hashes, buf_str(&b), hash);
-	}
-	(void)pthread_mutex_unlock(&s->lock);
+	const char *hash = openapi_hash(s, buf_str(&b));
 	buf_fini(&b);
 	return hash;
 }
@@ -314,24 +320,5 @@ struct bytes *kind_openapi(struct kind_set *s, struct str group, struct str vers
 	map_fini(&o.seen);
 	mem_free(o.queue);
 	arena_fini(&o.arena);
-	return kind_take(&b);
-}
-
-/* Document{swagger: "2.0", info{title, version}, paths{}} of gnostic's openapi.v2. */
-struct bytes *kind_openapi_v2(void)
-{
-	static const char title[] = "rctl", version[] = RCTL_VERSION;
-	struct buf b = { 0 };
-	size_t title_len = sizeof(title) - 1, version_len = sizeof(version) - 1;
-	buf_adds(&b, "\x0a\x03"
-		     "2.0\x12");
-	buf_addc(&b, (char)(4 + title_len + version_len));
-	buf_addc(&b, 0x0a);
-	buf_addc(&b, (char)title_len);
-	buf_adds(&b, title);
-	buf_addc(&b, 0x12);
-	buf_addc(&b, (char)version_len);
-	buf_adds(&b, version);
-	buf_add(&b, "\x42\x00", 2);
 	return kind_take(&b);
 }

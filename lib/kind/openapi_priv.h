@@ -23,6 +23,9 @@ void openapi_write_gvk(struct openapi *o, const struct kind *k, struct str kind)
 /* The definition of the list of a kind. */
 struct str openapi_list_name(struct openapi *o, const struct kind_info *k);
 
+/* SHA-256 in hexadecimal, kept in the set. */
+const char *openapi_hash(struct kind_set *s, struct str of);
+
 /* The members of "paths" of a group version. */
 void openapi_write_paths(struct openapi *o, struct str group, struct str version);
 

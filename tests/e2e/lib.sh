@@ -90,7 +90,5 @@ kill_daemon() {
     kill -9 "$pid"
 }
 
-# Every kubectl of the machine, one path a line.
-kubectls() {
-    { type -ap kubectl; ls /usr/local/bin/kubectl-1.* /opt/kubectl*/kubectl* 2>/dev/null; } | sort -u
-}
+# shellcheck source=tests/e2e/kubectls.sh
+. "$RCTL_SRC/tests/e2e/kubectls.sh"

@@ -74,13 +74,17 @@ for kubectl in $(kubectls); do
     check "wait" k wait --for=condition=Available deployment/web -n web --timeout=30s
     pod=$("$kubectl" --context r1c1 get pods -n web -o jsonpath='{.items[0].metadata.name}')
     check "logs" bash -c "$kubectl --context r1c1 logs -n web $pod | grep -q listening"
-    timeout 5 "$kubectl" --context r1c1 logs -f -n web "$pod" >"$WORK/follow" 2>&1 || true
-    check "logs -f" grep -q listening "$WORK/follow"
-    timeout 5 "$kubectl" get configmap -n web -w >"$WORK/watch" 2>&1 &
-    sleep 1
+    timeout 60 "$kubectl" --context r1c1 logs -f -n web "$pod" >"$WORK/follow" 2>&1 &
+    follow=$!
+    timeout 60 "$kubectl" get configmap -n web -w >"$WORK/watch" 2>&1 &
+    watch=$!
+    eventually 30 "logs -f" grep -q listening "$WORK/follow"
+    eventually 30 "get -w shows what is there" grep -q applied "$WORK/watch"
+    check "annotate" k annotate configmap applied -n web seen=yes
+    eventually 30 "get -w shows changes" bash -c "[ \$(grep -c applied '$WORK/watch') -ge 2 ]"
+    kill $follow $watch
+    wait $follow $watch || true
     check "delete" k delete configmap made applied -n web
-    wait $! || true
-    check "get -w shows rows" grep -q applied "$WORK/watch"
 done
 
 step "a change reaches the running pods"

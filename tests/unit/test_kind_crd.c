@@ -543,12 +543,16 @@ Test(kind_crd, openapi_has_what_kubectl_looks_for)
 		json_str(json_dig(d, "properties", "spec", "properties", "color", "type", NULL)),
 		"string"));
 	cr_expect(json_dig(doc, "components", "schemas", "com.example.v1.WidgetList", NULL));
-	b = kind_openapi_v2();
+	b = kind_openapi_v2(s);
 	cr_expect(b->len > 10 && memcmp(b->data,
 					"\x0a\x03"
 					"2.0",
 					5) == 0);
+	cr_expect(memmem(b->data, b->len, "dryRun", 6));
+	cr_expect(memmem(b->data, b->len, "#/definitions/io.k8s.api.core.v1.PodSpec", 40));
+	cr_expect(memmem(b->data, b->len, "com.example.v1.Widget", 21));
 	bytes_unref(b);
+	cr_expect(strcmp(kind_openapi_v2_etag(s), kind_openapi_v2_etag(base)) != 0);
 	kind_set_unref(base);
 	kind_set_unref(s);
 	arena_fini(&arena);
