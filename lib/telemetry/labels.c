@@ -178,3 +178,13 @@ void labels_write_text(struct labels l, struct buf *out)
 	}
 	buf_addc(out, '}');
 }
+
+void labels_write_pairs(struct labels l, struct buf *out)
+{
+	for (size_t i = 0; i < l.len; i++) {
+		buf_adds(out, i ? ", " : "");
+		buf_add_str(out, l.v[i].name);
+		buf_addc(out, '=');
+		json_write_str(out, l.v[i].value);
+	}
+}

@@ -61,5 +61,7 @@ ATTR_MUSTCHECK int labels_read_json(struct arena *a, struct str json, struct lab
 
 /* up{node="n1"}, as Prometheus prints it in messages */
 void labels_write_text(struct labels l, struct buf *out);
+/* __name__="up", node="n1" */
+void labels_write_pairs(struct labels l, struct buf *out);
 
 #endif

@@ -67,7 +67,9 @@ static int answer_query(struct asking *q, struct error *err)
 	struct promql_result r;
 	struct arena a = { 0 };
 	const struct promql_source src = { source_select, source_read, source_last, q };
-	const struct promql_limits limits = { q->s->cfg.query_samples_max, is_late, q };
+	const struct promql_limits limits = { .samples_max = q->s->cfg.query_samples_max,
+					      .late = is_late,
+					      .arg = q };
 	int64_t at = q->ask.time_ms ? q->ask.time_ms : intake_now_ms(q->s->intake);
 	int rc = promql_parse(q->ask.text, &p, err);
 	if (!rc)

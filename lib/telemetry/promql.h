@@ -1,10 +1,9 @@
 /*
- * telemetry/promql - the query language of Prometheus: parsed to a tree, evaluated at one moment.
+ * telemetry/promql - the query language of Prometheus: parsed to a tree, evaluated at one moment or over a range of them.
  *
- * What is there: all literals; instant and range selectors with `offset`; arithmetic, comparison (with bool), and, or, unless
- * with on, ignoring, group_left, group_right; all aggregations but the experimental ones; the functions of the
- * table in promql_func.c.  What is not (subqueries, @, histograms, the rest of the functions) is refused by the
- * parser with a message that names it.
+ * The language is that of Prometheus 3: ranges and lookback are open at their left, names of metrics go when the query
+ * is done.  Everything of it is there but native histograms, info(), and what Prometheus hides behind feature
+ * flags (duration expressions, anchored and smoothed selectors, fill).  A word that is not known is refused by the parser.
  *
  * The evaluation asks for data through struct promql_source, so it knows no store; it is pure otherwise.
  * Errors of the parser read "1:5: parse error: …" as Prometheus' own.
@@ -77,12 +76,19 @@ struct promql_source {
 
 /* ---- evaluation ---- */
 
+enum {
+	PROMQL_STEPS_MAX = 11000, /* of a range query, as Prometheus */
+	PROMQL_NOTES_MAX = 10,
+};
+
 struct promql_limits {
 	int64_t samples_max; /* read for one query: more is ERR_LIMIT */
+	int64_t bytes_max; /* of memory for one query, about: more is ERR_LIMIT; 0 = PROMQL_BYTES */
 	/* Called now and then; true = the query has had its time: ERR_TIMEOUT.  NULL = never. */
 	bool (*late)(void *arg);
 	void *arg;
 };
+#define PROMQL_BYTES (256LL << 20)
 
 struct promql_point {
 	struct labels labels;
@@ -90,6 +96,12 @@ struct promql_point {
 	/* MATRIX */
 	const struct sample *samples;
 	size_t samples_len;
+};
+
+/* What Prometheus calls an annotation: the result is there, but look at it. */
+struct promql_note {
+	bool warning; /* else an information */
+	struct str text;
 };
 
 struct promql_result {
@@ -100,6 +112,8 @@ struct promql_result {
 	const struct promql_point *points;
 	size_t len;
 	bool ordered; /* of topk, sort: the order counts */
+	const struct promql_note *notes;
+	size_t notes_len;
 };
 
 /*
@@ -109,6 +123,18 @@ struct promql_result {
 ATTR_MUSTCHECK int promql_eval(struct promql *q, int64_t time_ms, const struct promql_source *src,
 			       const struct promql_limits *limits, struct arena *a,
 			       struct promql_result *ret, struct error *err);
+
+/*
+ * Evaluates at start_ms, start_ms + step_ms … end_ms: the result is a MATRIX.  ERR_BAD_REQUEST: the query gives no scalar and
+ * no instant vector, or there are more than PROMQL_STEPS_MAX steps.
+ */
+struct promql_range {
+	int64_t start_ms, end_ms, step_ms;
+};
+ATTR_MUSTCHECK int promql_eval_range(struct promql *q, const struct promql_range *range,
+				     const struct promql_source *src,
+				     const struct promql_limits *limits, struct arena *a,
+				     struct promql_result *ret, struct error *err);
 
 /* The member "data" of Prometheus' answer: {"resultType":"vector","result":[…]}. */
 void promql_write_json(const struct promql_result *r, struct buf *out);

@@ -2,248 +2,462 @@
 #include "telemetry/promql_priv.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-/* One group of the result. */
+/* One group of the result; arrays have grid.n numbers. */
 struct group {
 	struct labels labels;
-	double sum, low; /* Neumaier's summation: sum and what was lost of it */
-	double least, most;
-	double mean, square; /* Welford's: of the deviations */
-	size_t n;
-	struct promql_point **members; /* topk, bottomk, quantile */
+	bool nameless;
+	double *a, *b, *c; /* as the operation needs them */
+	uint32_t *n;       /* values so far */
+	size_t *members;   /* of collected: topk … */
 	size_t members_len, members_cap;
 };
 
-struct groups {
+struct aggregation {
+	struct eval *e;
+	const struct node *n;
+	double *parameter;
 	struct map by_key;
 	struct group **list;
 	size_t len, cap;
 	struct buf key;
+	struct collected all; /* where all members are needed */
+	series_fn fn;
+	void *arg;
 };
 
-static struct group *group_of(struct eval *e, const struct node *n, struct groups *g,
-			      struct labels l)
+static struct group *group_new(struct aggregation *x, const struct series *s)
 {
-	struct labels own = n->on ? labels_only(e->arena, l, &n->labels)
-				  : labels_without(e->arena, l, &n->labels);
-	buf_clear(&g->key);
-	labels_key(own, &g->key);
-	struct group *x = map_get(&g->by_key, buf_str(&g->key));
-	if (x)
-		return x;
-	x = arena_new(e->arena, struct group, 1);
-	x->labels = own;
-	(void)map_set(&g->by_key, buf_str(&g->key), x);
-	mem_grow(g->list, g->len, g->cap);
-	g->list[g->len++] = x;
-	return x;
+	struct eval *e = x->e;
+	struct group *g = arena_new(e->arena, struct group, 1);
+	g->labels = x->n->on ? labels_only(e->arena, s->labels, &x->n->labels)
+			     : labels_without(e->arena, s->labels, &x->n->labels);
+	g->nameless = s->nameless;
+	if (eval_bytes(e, e->grid.n * (3 * sizeof(double) + sizeof(uint32_t))) != 0)
+		return NULL;
+	g->a = arena_new(e->arena, double, e->grid.n);
+	g->b = arena_new(e->arena, double, e->grid.n);
+	g->c = arena_new(e->arena, double, e->grid.n);
+	g->n = arena_new(e->arena, uint32_t, e->grid.n);
+	return g;
 }
 
-static void add_sum(struct group *g, double v)
+static struct group *group_of(struct aggregation *x, const struct series *s)
 {
-	double t = g->sum + v;
-	if (isinf(t))
-		g->low = 0;
-	else if (fabs(g->sum) >= fabs(v))
-		g->low += (g->sum - t) + v;
+	labels_key_of(s->labels, x->n->on, &x->n->labels, &x->key);
+	struct group *g = map_get(&x->by_key, buf_str(&x->key));
+	if (g)
+		return g;
+	g = group_new(x, s);
+	if (!g)
+		return NULL;
+	(void)map_set(&x->by_key, buf_str(&x->key), g);
+	mem_grow(x->list, x->len, x->cap);
+	x->list[x->len++] = g;
+	return g;
+}
+
+/* ---- operations that take one value after the other ---- */
+
+/* Neumaier's summation: a, and b what was lost of it. */
+static inline void add_to(double *a, double *b, double v)
+{
+	double sum = *a, t = sum + v;
+	if (__builtin_expect(isinf(t), 0))
+		*b = 0;
+	else if (fabs(sum) >= fabs(v))
+		*b += (sum - t) + v;
 	else
-		g->low += (v - t) + g->sum;
-	g->sum = t;
+		*b += (v - t) + sum;
+	*a = t;
 }
 
-static void add(struct group *g, double v)
+static void add_sums(struct group *g, const double *v, size_t n)
 {
-	if (g->n++ == 0) {
-		g->least = g->most = v;
-	} else {
-		if (v < g->least || isnan(g->least))
-			g->least = v;
-		if (v > g->most || isnan(g->most))
-			g->most = v;
+	for (size_t i = 0; i < n; i++) {
+		if (is_absent(v[i]))
+			continue;
+		add_to(&g->a[i], &g->b[i], v[i]);
+		g->n[i]++;
 	}
-	add_sum(g, v);
-	double d = v - g->mean;
-	g->mean += d / (double)g->n;
-	g->square += d * (v - g->mean);
 }
 
-static double average(const struct group *g)
+/* As long as the sum is finite a sum (a, b); behind it a running mean (c, which the sum begins). */
+static void add_means(struct group *g, const double *v, size_t n)
 {
-	double x = (g->sum + g->low) / (double)g->n;
-	/* The sum of large numbers overflows where their mean does not. */
-	return isfinite(x) || !isfinite(g->mean) ? x : g->mean;
+	for (size_t i = 0; i < n; i++) {
+		if (is_absent(v[i]))
+			continue;
+		double count = (double)++g->n[i], mean = g->c[i], x = v[i];
+		add_to(&g->a[i], &g->b[i], x);
+		if (count == 1)
+			g->c[i] = x;
+		else if (!isinf(mean) || (isinf(x) ? (mean > 0) != (x > 0) : isnan(x)))
+			g->c[i] = mean * ((count - 1) / count) + x / count;
+	}
 }
 
-static double result(const struct node *n, const struct group *g)
+static void add_extremes(struct group *g, const double *v, size_t n, bool most)
 {
-	switch (n->agg) {
+	for (size_t i = 0; i < n; i++) {
+		if (is_absent(v[i]))
+			continue;
+		if (!g->n[i]++ || isnan(g->a[i]) || (most ? v[i] > g->a[i] : v[i] < g->a[i]))
+			g->a[i] = v[i];
+	}
+}
+
+static void add_counts(struct group *g, const double *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		g->n[i] += !is_absent(v[i]);
+}
+
+/* Welford's: a the mean, c the squares of deviations. */
+static void add_deviations(struct group *g, const double *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (is_absent(v[i]))
+			continue;
+		g->n[i]++;
+		double d = v[i] - (g->a[i] + g->b[i]), low = 0;
+		add_to(&g->a[i], &g->b[i], d / (double)g->n[i]);
+		add_to(&g->c[i], &low, d * (v[i] - (g->a[i] + g->b[i])));
+		g->c[i] += low;
+	}
+}
+
+static int fold(void *arg, const struct series *s)
+{
+	struct aggregation *x = arg;
+	size_t n = x->e->grid.n;
+	struct group *g = group_of(x, s);
+	if (!g)
+		return ERR_LIMIT;
+	switch (x->n->agg) {
 	case AGG_SUM:
-		return g->sum + g->low;
+		add_sums(g, s->v, n);
+		break;
 	case AGG_AVG:
-		return average(g);
-	case AGG_COUNT:
-		return (double)g->n;
+		add_means(g, s->v, n);
+		break;
 	case AGG_MIN:
-		return g->least;
 	case AGG_MAX:
-		return g->most;
+		add_extremes(g, s->v, n, x->n->agg == AGG_MAX);
+		break;
 	case AGG_STDDEV:
-		return sqrt(g->square / (double)g->n);
 	case AGG_STDVAR:
-		return g->square / (double)g->n;
+		add_deviations(g, s->v, n);
+		break;
+	case AGG_COUNT:
 	case AGG_GROUP:
 	case AGG_TOPK:
 	case AGG_BOTTOMK:
 	case AGG_QUANTILE:
 	case AGG_COUNT_VALUES:
+	case AGG_LIMITK:
+	case AGG_LIMIT_RATIO:
+	default:
+		add_counts(g, s->v, n);
+		break;
+	}
+	return eval_work(x->e, n);
+}
+
+static double folded(enum aggregate_op op, const struct group *g, size_t i)
+{
+	double n = (double)g->n[i];
+	switch (op) {
+	case AGG_SUM:
+		return isinf(g->a[i]) ? g->a[i] : g->a[i] + g->b[i];
+	case AGG_AVG:
+		return isinf(g->a[i]) || isinf(g->a[i] + g->b[i]) ? g->c[i]
+								  : g->a[i] / n + g->b[i] / n;
+	case AGG_COUNT:
+	case AGG_COUNT_VALUES:
+		return n;
+	case AGG_STDDEV:
+		return sqrt(g->c[i] / n);
+	case AGG_STDVAR:
+		return g->c[i] / n;
+	case AGG_MIN:
+	case AGG_MAX:
+		return g->a[i];
+	case AGG_GROUP:
+	case AGG_TOPK:
+	case AGG_BOTTOMK:
+	case AGG_QUANTILE:
+	case AGG_LIMITK:
+	case AGG_LIMIT_RATIO:
 	default:
 		return 1;
 	}
 }
 
-/* ---- with all members ---- */
-
-static int ascending(const void *a, const void *b)
+static int emit_groups(struct aggregation *x)
 {
-	double x = (*(struct promql_point *const *)a)->v, y = (*(struct promql_point *const *)b)->v;
-	if (isnan(x) || isnan(y))
-		return isnan(y) - isnan(x); /* NaN is the least */
-	return x < y ? -1 : x > y;
+	int rc = 0;
+	for (size_t k = 0; !rc && k < x->len; k++) {
+		struct group *g = x->list[k];
+		for (size_t i = 0; i < x->e->grid.n; i++)
+			g->a[i] = g->n[i] ? folded(x->n->agg, g, i) : sample_stale();
+		const struct series s = { g->labels, g->nameless, g->a };
+		rc = x->fn(x->arg, &s);
+	}
+	return rc;
 }
+
+/* ---- operations that need all members ---- */
+
+static int keep_member(void *arg, const struct series *s)
+{
+	struct aggregation *x = arg;
+	struct group *g = group_of(x, s);
+	int rc = g ? eval_keep(x->e, &x->all, s) : ERR_LIMIT;
+	if (rc)
+		return rc;
+	mem_grow(g->members, g->members_len, g->members_cap);
+	g->members[g->members_len++] = x->all.len - 1;
+	return 0;
+}
+
+static void quantiles(struct aggregation *x, struct group *g, double *sorted)
+{
+	for (size_t i = 0; i < x->e->grid.n; i++) {
+		size_t n = 0;
+		for (size_t k = 0; k < g->members_len; k++) {
+			double v = x->all.v[g->members[k]].v[i];
+			if (!is_absent(v))
+				sorted[n++] = v;
+		}
+		qsort(sorted, n, sizeof(*sorted), promql_by_number);
+		g->a[i] = n ? promql_quantile(x->parameter[i], sorted, n) : sample_stale();
+	}
+}
+
+static int emit_quantiles(struct aggregation *x)
+{
+	int rc = 0;
+	double *sorted = arena_new(x->e->arena, double, x->all.len + 1);
+	for (size_t i = 0; i < x->e->grid.n; i++)
+		if (!(x->parameter[i] >= 0 && x->parameter[i] <= 1))
+			eval_note(x->e, true, x->n->args[0],
+				  "quantile value should be between 0 and 1, got %s",
+				  isnan(x->parameter[i])
+					  ? "NaN"
+					  : arena_printf(x->e->arena, "%g", x->parameter[i]));
+	for (size_t k = 0; !rc && k < x->len; k++) {
+		struct group *g = x->list[k];
+		quantiles(x, g, sorted);
+		const struct series s = { g->labels, g->nameless, g->a };
+		rc = eval_work(x->e, g->members_len * x->e->grid.n);
+		rc = rc ? rc : x->fn(x->arg, &s);
+	}
+	return rc;
+}
+
+struct ranked {
+	double v;
+	size_t member;
+};
 
 static int best_first(const void *a, const void *b)
 {
-	double x = (*(struct promql_point *const *)a)->v, y = (*(struct promql_point *const *)b)->v;
-	if (isnan(x) || isnan(y))
-		return isnan(x) - isnan(y); /* NaN comes last */
-	return x > y ? -1 : x < y;
+	const struct ranked *x = a, *y = b;
+	int c = isnan(x->v) || isnan(y->v) ? isnan(x->v) - isnan(y->v)
+		: x->v != y->v             ? (x->v > y->v ? -1 : 1)
+					   : 0;
+	return c ? c : (x->member > y->member) - (x->member < y->member);
 }
 
 static int least_first(const void *a, const void *b)
 {
-	double x = (*(struct promql_point *const *)a)->v, y = (*(struct promql_point *const *)b)->v;
-	if (isnan(x) || isnan(y))
-		return isnan(x) - isnan(y);
-	return x < y ? -1 : x > y;
+	const struct ranked *x = a, *y = b;
+	int c = isnan(x->v) || isnan(y->v) ? isnan(x->v) - isnan(y->v)
+		: x->v != y->v             ? (x->v < y->v ? -1 : 1)
+					   : 0;
+	return c ? c : (x->member > y->member) - (x->member < y->member);
 }
 
-static void take_k(struct eval *e, const struct node *n, struct group *g, double k,
-		   struct value *ret)
+static size_t how_many(double k, size_t n)
 {
-	size_t want = k < 1 ? 0 : k > (double)g->members_len ? g->members_len : (size_t)k;
-	qsort(g->members, g->members_len, sizeof(struct promql_point *),
-	      n->agg == AGG_TOPK ? best_first : least_first);
-	for (size_t i = 0; i < want; i++)
-		(void)value_add(e, ret, g->members[i]->labels, g->members[i]->v);
+	return !(k >= 1) ? 0 : k >= (double)n ? n : (size_t)k;
 }
 
-static double quantile(struct group *g, double q)
+/* limit_ratio: each series has a place in [0, 1) by its labels; a ratio below 0 takes the complement. */
+static bool in_ratio(double ratio, struct labels l, struct buf *key)
 {
-	if (isnan(q))
-		return (double)NAN;
-	if (q < 0)
-		return -(double)INFINITY;
-	if (q > 1)
-		return (double)INFINITY;
-	qsort(g->members, g->members_len, sizeof(struct promql_point *), ascending);
-	double rank = q * (double)(g->members_len - 1);
-	size_t lower = (size_t)floor(rank);
-	size_t upper = lower + 1 < g->members_len ? lower + 1 : lower;
-	double weight = rank - floor(rank);
-	return g->members[lower]->v * (1 - weight) + g->members[upper]->v * weight;
+	uint64_t h = 0xcbf29ce484222325ULL;
+	static const struct names none = { NULL, 0 };
+	labels_key_of(l, false, &none, key);
+	for (size_t i = 0; i < key->len; i++)
+		h = (h ^ (uint8_t)key->p[i]) * 0x100000001b3ULL;
+	h ^= h >> 32;
+	h *= 0x9e3779b97f4a7c15ULL;
+	double at = (double)(h >> 11) / (double)(1ULL << 53);
+	return ratio >= 0 ? at < ratio : at >= 1 + ratio;
 }
 
-static void add_member(struct group *g, struct promql_point *p)
+/* Takes what is not among the chosen out of one step; the chosen first, in their order. */
+static void choose(struct aggregation *x, struct group *g, size_t i, struct ranked *r)
 {
-	mem_grow(g->members, g->members_len, g->members_cap);
-	g->members[g->members_len++] = p;
+	enum aggregate_op op = x->n->agg;
+	size_t n = 0;
+	for (size_t k = 0; k < g->members_len; k++) {
+		double v = x->all.v[g->members[k]].v[i];
+		if (!is_absent(v))
+			r[n++] = (struct ranked){ v, g->members[k] };
+	}
+	size_t take = how_many(x->parameter[i], n);
+	if ((op == AGG_TOPK || op == AGG_BOTTOMK) && n)
+		qsort(r, n, sizeof(*r), op == AGG_TOPK ? best_first : least_first);
+	for (size_t k = 0; k < n; k++) {
+		struct series *s = &x->all.v[r[k].member];
+		bool stays = op == AGG_LIMIT_RATIO ? in_ratio(x->parameter[i], s->labels, &x->key)
+						   : k < take;
+		if (!stays)
+			s->v[i] = sample_stale();
+	}
+	if (x->e->grid.n > 1)
+		return;
+	for (size_t k = 0; k < n; k++)
+		g->members[k] = r[k].member;
+	g->members_len = n;
+}
+
+static int emit_chosen(struct aggregation *x)
+{
+	int rc = 0;
+	struct ranked *r = arena_new(x->e->arena, struct ranked, x->all.len + 1);
+	for (size_t k = 0; !rc && k < x->len; k++) {
+		struct group *g = x->list[k];
+		for (size_t i = 0; !rc && i < x->e->grid.n; i++) {
+			choose(x, g, i, r);
+			rc = eval_work(x->e, g->members_len);
+		}
+		for (size_t m = 0; !rc && m < g->members_len; m++)
+			rc = x->fn(x->arg, &x->all.v[g->members[m]]);
+	}
+	x->e->ordered = true;
+	return rc;
+}
+
+static int check_k(struct aggregation *x)
+{
+	for (size_t i = 0; i < x->e->grid.n; i++) {
+		double v = x->parameter[i];
+		if (isnan(v))
+			return error_set(x->e->err, ERR_INVALID, "%s value is NaN",
+					 x->n->agg == AGG_LIMIT_RATIO ? "Ratio" : "Parameter");
+		if (x->n->agg != AGG_LIMIT_RATIO && !(fabs(v) < 9.2e18))
+			return error_set(x->e->err, ERR_INVALID, "Scalar value %g %s int64", v,
+					 v < 0 ? "underflows" : "overflows");
+	}
+	return 0;
 }
 
 /* ---- count_values ---- */
 
-static struct labels with_value(struct eval *e, const struct node *n, const struct promql_point *p)
+static struct labels with_value(struct aggregation *x, struct labels l, double value)
 {
-	struct labels own = n->on ? labels_only(e->arena, p->labels, &n->labels)
-				  : labels_without(e->arena, p->labels, &n->labels);
+	struct eval *e = x->e;
+	struct labels own = x->n->on ? labels_only(e->arena, l, &x->n->labels)
+				     : labels_without(e->arena, l, &x->n->labels);
 	struct label *v = arena_new(e->arena, struct label, own.len + 1);
+	struct str name = x->n->args[0]->string;
 	struct buf text = { 0 };
 	size_t len = 0;
 	for (size_t i = 0; i < own.len; i++)
-		if (!str_eq(own.v[i].name, n->args[0]->string))
+		if (!str_eq(own.v[i].name, name))
 			v[len++] = own.v[i];
-	promql_write_number(&text, p->v);
-	v[len++] = (struct label){ n->args[0]->string, arena_str(e->arena, buf_str(&text)) };
+	promql_write_number(&text, value);
+	v[len++] = (struct label){ name, arena_str(e->arena, buf_str(&text)) };
 	buf_fini(&text);
 	if (labels_check(v, &len, SIZE_MAX, NULL) != 0)
 		return own;
 	return (struct labels){ v, len };
 }
 
-static void count_values(struct eval *e, const struct node *n, const struct value *in,
-			 struct value *ret)
+static int count_one(void *arg, const struct series *s)
 {
-	struct map by_key = { 0 };
-	struct buf key = { 0 };
-	for (size_t i = 0; i < in->len; i++) {
-		struct labels l = with_value(e, n, &in->v[i]);
-		buf_clear(&key);
-		labels_key(l, &key);
-		size_t at = (size_t)(uintptr_t)map_get(&by_key, buf_str(&key));
-		if (at) {
-			ret->v[at - 1].v++;
+	static const struct names none = { NULL, 0 };
+	struct aggregation *x = arg;
+	int rc = 0;
+	double before = sample_stale();
+	struct series as = *s;
+	struct group *g = NULL;
+	for (size_t i = 0; !rc && i < x->e->grid.n; i++) {
+		if (is_absent(s->v[i]))
 			continue;
+		if (!g || sample_bits(before) != sample_bits(s->v[i])) {
+			as.labels = with_value(x, s->labels, s->v[i]);
+			labels_key_of(as.labels, false, &none, &x->key);
+			g = map_get(&x->by_key, buf_str(&x->key));
 		}
-		(void)value_add(e, ret, l, 1);
-		(void)map_set(&by_key, buf_str(&key), (void *)(uintptr_t)ret->len);
+		before = s->v[i];
+		if (!g) {
+			g = group_new(x, &as);
+			if (!g)
+				return ERR_LIMIT;
+			g->labels = as.labels;
+			(void)map_set(&x->by_key, buf_str(&x->key), g);
+			mem_grow(x->list, x->len, x->cap);
+			x->list[x->len++] = g;
+		}
+		g->n[i]++;
+		rc = eval_work(x->e, 1);
 	}
-	map_fini(&by_key);
-	buf_fini(&key);
+	return rc;
 }
 
-static void finish(struct eval *e, const struct node *n, double parameter, struct groups *g,
-		   struct value *ret)
+static int run(struct aggregation *x)
 {
-	for (size_t i = 0; i < g->len; i++) {
-		struct group *x = g->list[i];
-		if (n->agg == AGG_TOPK || n->agg == AGG_BOTTOMK)
-			take_k(e, n, x, parameter, ret);
-		else if (n->agg == AGG_QUANTILE)
-			(void)value_add(e, ret, x->labels, quantile(x, parameter));
-		else
-			(void)value_add(e, ret, x->labels, result(n, x));
-		mem_free(x->members);
+	const struct node *in = x->n->args[x->n->args_len - 1];
+	int rc = 0;
+	switch (x->n->agg) {
+	case AGG_TOPK:
+	case AGG_BOTTOMK:
+	case AGG_LIMITK:
+	case AGG_LIMIT_RATIO:
+		rc = check_k(x);
+		rc = rc ? rc : eval_vector(x->e, in, keep_member, x);
+		return rc ? rc : emit_chosen(x);
+	case AGG_QUANTILE:
+		rc = eval_vector(x->e, in, keep_member, x);
+		return rc ? rc : emit_quantiles(x);
+	case AGG_COUNT_VALUES:
+		rc = eval_vector(x->e, in, count_one, x);
+		break;
+	case AGG_SUM:
+	case AGG_AVG:
+	case AGG_COUNT:
+	case AGG_MIN:
+	case AGG_MAX:
+	case AGG_GROUP:
+	case AGG_STDDEV:
+	case AGG_STDVAR:
+	default:
+		rc = eval_vector(x->e, in, fold, x);
+		break;
 	}
-	ret->ordered = n->agg == AGG_TOPK || n->agg == AGG_BOTTOMK;
+	return rc ? rc : emit_groups(x);
 }
 
-int eval_aggregate(struct eval *e, const struct node *n, struct value *ret)
+int eval_aggregate(struct eval *e, const struct node *n, series_fn fn, void *arg)
 {
-	struct value in, parameter = { 0 };
-	struct groups g = { 0 };
-	int rc = eval_node(e, n->args[n->args_len - 1], &in);
-	if (!rc && n->args_len == 2)
-		rc = eval_node(e, n->args[0], &parameter);
+	struct aggregation x = { .e = e, .n = n, .fn = fn, .arg = arg };
+	int rc = 0;
+	if (n->args_len == 2 && n->agg != AGG_COUNT_VALUES) {
+		x.parameter = eval_numbers(e);
+		rc = x.parameter ? eval_scalar(e, n->args[0], x.parameter) : ERR_LIMIT;
+	}
 	if (!rc)
-		rc = eval_check(e);
-	if (rc)
-		return rc;
-	if (n->agg == AGG_COUNT_VALUES) {
-		count_values(e, n, &in, ret);
-		return 0;
-	}
-	if ((n->agg == AGG_TOPK || n->agg == AGG_BOTTOMK) && isnan(parameter.scalar))
-		return error_set(e->err, ERR_INVALID, "Parameter value is NaN");
-	bool members = n->agg == AGG_TOPK || n->agg == AGG_BOTTOMK || n->agg == AGG_QUANTILE;
-	for (size_t i = 0; i < in.len; i++) {
-		struct group *x = group_of(e, n, &g, in.v[i].labels);
-		if (members)
-			add_member(x, &in.v[i]);
-		else
-			add(x, in.v[i].v);
-	}
-	finish(e, n, parameter.scalar, &g, ret);
-	map_fini(&g.by_key);
-	mem_free(g.list);
-	buf_fini(&g.key);
-	return 0;
+		rc = run(&x);
+	for (size_t k = 0; k < x.len; k++)
+		mem_free(x.list[k]->members);
+	map_fini(&x.by_key);
+	mem_free(x.list);
+	buf_fini(&x.key);
+	return rc;
 }

@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "telemetry/promql_priv.h"
 
 #include <assert.h>
@@ -49,201 +50,346 @@ static double apply(enum binary_op op, double l, double r, bool *holds)
 	return l;
 }
 
-/* ---- with a scalar ---- */
+/* ---- scalars ---- */
 
-static void with_scalar(struct eval *e, const struct node *n, const struct value *vec, double s,
-			bool scalar_left, struct value *ret)
+int eval_binary_scalars(struct eval *e, const struct node *n, double *ret)
 {
-	for (size_t i = 0; i < vec->len; i++) {
-		const struct promql_point *p = &vec->v[i];
+	double *r = eval_numbers(e);
+	int rc = r ? eval_scalar(e, n->args[0], ret) : ERR_LIMIT;
+	if (!rc)
+		rc = eval_scalar(e, n->args[1], r);
+	for (size_t i = 0; !rc && i < e->grid.n; i++) {
 		bool holds = true;
-		double x =
-			scalar_left ? apply(n->op, s, p->v, &holds) : apply(n->op, p->v, s, &holds);
+		ret[i] = apply(n->op, ret[i], r[i], &holds);
 		if (n->is_bool)
-			x = holds;
-		else if (binary_is_comparison(n->op))
-			x = p->v;
-		if (!holds && !n->is_bool)
-			continue;
-		bool nameless = n->is_bool || !binary_is_comparison(n->op);
-		(void)value_add(e, ret, nameless ? labels_nameless(e->arena, p->labels) : p->labels,
-				x);
+			ret[i] = holds;
 	}
+	return rc ? rc : eval_work(e, e->grid.n);
+}
+
+struct scaling {
+	struct eval *e;
+	const struct node *n;
+	double *scalar;
+	bool scalar_left;
+	series_fn fn;
+	void *arg;
+};
+
+static int scale(void *arg, const struct series *s)
+{
+	struct scaling *x = arg;
+	const struct node *n = x->n;
+	struct series out = *s;
+	bool compare = binary_is_comparison(n->op), some = false;
+	for (size_t i = 0; i < x->e->grid.n; i++) {
+		bool holds = true;
+		if (is_absent(s->v[i]))
+			continue;
+		double v = x->scalar_left ? apply(n->op, x->scalar[i], s->v[i], &holds)
+					  : apply(n->op, s->v[i], x->scalar[i], &holds);
+		if (n->is_bool)
+			s->v[i] = holds;
+		else if (!compare)
+			s->v[i] = v;
+		else if (!holds)
+			s->v[i] = sample_stale();
+		some |= holds || n->is_bool;
+	}
+	out.nameless |= n->is_bool || !compare;
+	return some ? x->fn(x->arg, &out) : 0;
+}
+
+static int with_scalar(struct eval *e, const struct node *n, series_fn fn, void *arg)
+{
+	struct scaling x = { .e = e, .n = n, .fn = fn, .arg = arg };
+	x.scalar_left = n->args[0]->type == PROMQL_SCALAR;
+	x.scalar = eval_numbers(e);
+	int rc = x.scalar ? eval_scalar(e, n->args[x.scalar_left ? 0 : 1], x.scalar) : ERR_LIMIT;
+	return rc ? rc : eval_vector(e, n->args[x.scalar_left ? 1 : 0], scale, &x);
+}
+
+/* ---- sets ---- */
+
+struct presence {
+	bool *there; /* [grid.n] */
+};
+
+struct set {
+	struct eval *e;
+	const struct node *n;
+	struct map groups; /* signature → struct presence */
+	struct buf key;
+	series_fn fn;
+	void *arg;
+};
+
+static struct presence *presence_of(struct set *x, const struct series *s, bool make)
+{
+	labels_key_of(s->labels, x->n->on, &x->n->labels, &x->key);
+	struct presence *p = map_get(&x->groups, buf_str(&x->key));
+	if (p || !make || eval_bytes(x->e, x->e->grid.n) != 0)
+		return p;
+	p = arena_new(x->e->arena, struct presence, 1);
+	p->there = arena_new(x->e->arena, bool, x->e->grid.n);
+	(void)map_set(&x->groups, buf_str(&x->key), p);
+	return p;
+}
+
+static int set_note(void *arg, const struct series *s)
+{
+	struct set *x = arg;
+	struct presence *p = presence_of(x, s, true);
+	if (!p)
+		return ERR_LIMIT;
+	for (size_t i = 0; i < x->e->grid.n; i++)
+		p->there[i] |= !is_absent(s->v[i]);
+	return eval_work(x->e, x->e->grid.n);
+}
+
+static int set_note_and_pass(void *arg, const struct series *s)
+{
+	struct set *x = arg;
+	int rc = set_note(arg, s);
+	return rc ? rc : x->fn(x->arg, s);
+}
+
+/* Passes what is there on the other side (and) or is not (or, unless). */
+static int set_pass(void *arg, const struct series *s)
+{
+	struct set *x = arg;
+	const struct presence *p = presence_of(x, s, false);
+	bool want = x->n->op == OP_AND, some = false;
+	for (size_t i = 0; i < x->e->grid.n; i++) {
+		if ((p && p->there[i]) != want)
+			s->v[i] = sample_stale();
+		some |= !is_absent(s->v[i]);
+	}
+	return some ? x->fn(x->arg, s) : 0;
+}
+
+static int eval_set(struct eval *e, const struct node *n, series_fn fn, void *arg)
+{
+	struct set x = { .e = e, .n = n, .fn = fn, .arg = arg };
+	bool either = n->op == OP_OR;
+	int rc = eval_vector(e, n->args[either ? 0 : 1], either ? set_note_and_pass : set_note, &x);
+	if (!rc)
+		rc = eval_vector(e, n->args[either ? 1 : 0], set_pass, &x);
+	map_fini(&x.groups);
+	buf_fini(&x.key);
+	return rc;
 }
 
 /* ---- vector and vector ---- */
 
-struct side {
-	struct map groups; /* signature → struct promql_point */
+/* The series of the side "one" that have one signature; in each step one of them at most is there. */
+struct ones {
+	struct series *v;
+	size_t len, cap;
+	bool *taken; /* [grid.n], without group_…: a match was found */
+};
+
+struct out {
+	struct labels labels;
+	bool nameless;
+	double *v;
+};
+
+struct matching {
+	struct eval *e;
+	const struct node *n;
+	bool one_right;
+	struct map groups, results;
+	struct out **list; /* in the order of their making */
+	size_t len, cap;
 	struct buf key;
 };
 
-static void signature(struct eval *e, const struct node *n, struct labels l, struct buf *key)
+static int many_error(struct matching *x, const struct series *a, const struct series *b)
 {
-	buf_clear(key);
-	labels_key(n->on ? labels_only(e->arena, l, &n->labels)
-			 : labels_without(e->arena, l, &n->labels),
-		   key);
+	struct buf text = { 0 };
+	const struct node *n = x->n;
+	buf_addc(&text, '{');
+	struct labels group = n->on ? labels_only(x->e->arena, a->labels, &n->labels)
+				    : labels_without(x->e->arena, a->labels, &n->labels);
+	labels_write_pairs(group, &text);
+	buf_addf(&text, "} on the %s hand-side of the operation: [{",
+		 x->one_right ? "right" : "left");
+	labels_write_pairs(a->labels, &text);
+	buf_adds(&text, "}, {");
+	labels_write_pairs(b->labels, &text);
+	buf_adds(&text, "}];many-to-many matching not allowed: matching labels must be unique on "
+			"one side");
+	int rc = error_set(x->e->err, ERR_INVALID, "found duplicate series for the match group %s",
+			   buf_cstr(&text));
+	buf_fini(&text);
+	return rc;
 }
 
-static int eval_set(struct eval *e, const struct node *n, const struct value *l,
-		    const struct value *r, struct value *ret)
+static int add_one(struct matching *x, struct ones *o, const struct series *s)
 {
-	struct map there = { 0 };
-	struct buf key = { 0 };
-	const struct value *probe = n->op == OP_OR ? l : r;
-	for (size_t i = 0; i < probe->len; i++) {
-		signature(e, n, probe->v[i].labels, &key);
-		(void)map_set(&there, buf_str(&key), &probe->v[i]);
-	}
-	for (size_t i = 0; i < l->len; i++) {
-		signature(e, n, l->v[i].labels, &key);
-		bool found = map_get(&there, buf_str(&key)) != NULL;
-		if (n->op == OP_OR || found == (n->op == OP_AND))
-			(void)value_add(e, ret, l->v[i].labels, l->v[i].v);
-	}
-	for (size_t i = 0; n->op == OP_OR && i < r->len; i++) {
-		signature(e, n, r->v[i].labels, &key);
-		if (!map_get(&there, buf_str(&key)))
-			(void)value_add(e, ret, r->v[i].labels, r->v[i].v);
-	}
-	map_fini(&there);
-	buf_fini(&key);
-	return 0;
+	struct eval *e = x->e;
+	struct collected c = { o->v, o->len, o->cap };
+	for (size_t k = 0; k < o->len; k++)
+		for (size_t i = 0; i < e->grid.n; i++)
+			if (!is_absent(s->v[i]) && !is_absent(o->v[k].v[i]))
+				return many_error(x, &o->v[k], s);
+	int rc = eval_keep(e, &c, s);
+	o->v = c.v;
+	o->len = c.len;
+	o->cap = c.cap;
+	return rc;
+}
+
+static struct ones *ones_of(struct matching *x, const struct series *s, bool make)
+{
+	labels_key_of(s->labels, x->n->on, &x->n->labels, &x->key);
+	struct ones *o = map_get(&x->groups, buf_str(&x->key));
+	if (o || !make)
+		return o;
+	o = arena_new(x->e->arena, struct ones, 1);
+	(void)map_set(&x->groups, buf_str(&x->key), o);
+	return o;
+}
+
+static int on_one(void *arg, const struct series *s)
+{
+	struct matching *x = arg;
+	return add_one(x, ones_of(x, s, true), s);
 }
 
 /* The labels of a match: of the "many" side, with those of group_…(…) taken from the "one". */
-static struct labels result_labels(struct eval *e, const struct node *n, struct labels many,
-				   struct labels one)
+static struct labels result_labels(struct matching *x, struct labels many, struct labels one)
 {
-	bool nameless = n->is_bool || !binary_is_comparison(n->op);
+	const struct node *n = x->n;
+	struct arena *a = x->e->arena;
+	bool compare = binary_is_comparison(n->op);
 	if (n->side == GROUP_NONE) {
 		if (n->on)
-			return labels_only(e->arena, many, &n->labels);
-		if (nameless || n->labels.len)
-			return labels_without(e->arena, many, &n->labels);
-		return many;
+			return labels_only(a, many, &n->labels);
+		struct labels l = labels_without(a, many, &n->labels);
+		struct str name = labels_get(many, LABELS_NAME);
+		if (!compare || !name.len)
+			return l;
+		struct label *v = arena_new(a, struct label, l.len + 1);
+		memcpy(v, l.v, l.len * sizeof(*v));
+		v[l.len] = (struct label){ LABELS_NAME, name };
+		size_t len = l.len + 1;
+		return labels_check(v, &len, SIZE_MAX, NULL) == 0 ? (struct labels){ v, len } : l;
 	}
-	struct label *v = arena_new(e->arena, struct label, many.len + n->include.len + 1);
-	size_t len = 0, bytes = SIZE_MAX;
+	struct label *v = arena_new(a, struct label, many.len + n->include.len + 1);
+	size_t len = 0;
 	for (size_t i = 0; i < many.len; i++) {
 		bool named = false;
 		for (size_t k = 0; k < n->include.len; k++)
 			named |= str_eq(n->include.v[k], many.v[i].name);
-		if (!named && !(nameless && str_eq(many.v[i].name, LABELS_NAME)))
+		if (!named && (compare || !str_eq(many.v[i].name, LABELS_NAME)))
 			v[len++] = many.v[i];
 	}
 	for (size_t k = 0; k < n->include.len; k++)
 		v[len++] = (struct label){ n->include.v[k], labels_get(one, n->include.v[k]) };
 	/* Both sets were checked when they came in; only their order is new. */
-	if (labels_check(v, &len, bytes, NULL) != 0)
+	if (labels_check(v, &len, SIZE_MAX, NULL) != 0)
 		return many;
 	return (struct labels){ v, len };
 }
 
-static int many_error(struct eval *e, const char *side, const struct promql_point *p)
+static struct out *out_of(struct matching *x, const struct series *many, const struct series *one)
 {
-	struct buf b = { 0 };
-	labels_write_text(p->labels, &b);
-	int rc = error_set(e->err, ERR_INVALID,
-			   "found duplicate series for the match group on the %s hand-side of the "
-			   "operation: %.*s; many-to-many matching not allowed: matching labels "
-			   "must be unique on one side",
-			   side, STR_ARG(str_sub(buf_str(&b), 0, 250)));
-	buf_fini(&b);
-	return rc;
+	struct labels l = result_labels(x, many->labels, one->labels);
+	buf_clear(&x->key);
+	labels_key(l, &x->key);
+	buf_addc(&x->key, '.');
+	struct out *o = map_get(&x->results, buf_str(&x->key));
+	if (o)
+		return o;
+	double *v = eval_numbers(x->e);
+	if (!v)
+		return NULL;
+	o = arena_new(x->e->arena, struct out, 1);
+	*o = (struct out){ .labels = l, .nameless = x->n->is_bool || many->nameless, .v = v };
+	for (size_t i = 0; i < x->e->grid.n; i++)
+		v[i] = sample_stale();
+	(void)map_set(&x->results, buf_str(&x->key), o);
+	mem_grow(x->list, x->len, x->cap);
+	x->list[x->len++] = o;
+	return o;
 }
 
-static int fill_one(struct eval *e, const struct node *n, const struct value *one, const char *name,
-		    struct side *s)
+static int multiple_error(struct matching *x)
 {
-	for (size_t i = 0; i < one->len; i++) {
-		signature(e, n, one->v[i].labels, &s->key);
-		if (map_set(&s->groups, buf_str(&s->key), &one->v[i]))
-			return many_error(e, name, &one->v[i]);
-	}
-	return 0;
-}
-
-static int multiple_error(struct eval *e, const struct node *n)
-{
-	return error_set(e->err, ERR_INVALID, "multiple matches for labels: %s",
-			 n->side == GROUP_NONE
+	return error_set(x->e->err, ERR_INVALID, "multiple matches for labels: %s",
+			 x->n->side == GROUP_NONE
 				 ? "many-to-one matching must be explicit (group_left/group_right)"
 				 : "grouping labels must ensure unique matches");
 }
 
-static int match_many(struct eval *e, const struct node *n, const struct value *many,
-		      struct side *one, struct value *ret)
+static int match(struct matching *x, struct ones *g, const struct series *many,
+		 const struct series *one)
 {
-	struct map seen = { 0 };
-	int rc = 0;
-	for (size_t i = 0; i < many->len && !rc; i++) {
-		struct promql_point *p = &many->v[i];
-		signature(e, n, p->labels, &one->key);
-		struct promql_point *o = map_get(&one->groups, buf_str(&one->key));
-		if (!o)
+	struct out *o = NULL;
+	for (size_t i = 0; i < x->e->grid.n; i++) {
+		double m = many->v[i], s = one->v[i];
+		bool holds = true;
+		if (is_absent(m) || is_absent(s))
 			continue;
 		/* An error, also where the comparison lets nothing through. */
-		if (n->side == GROUP_NONE && map_set(&seen, buf_str(&one->key), p)) {
-			rc = multiple_error(e, n);
-			break;
-		}
-		bool swap = n->side == GROUP_RIGHT, holds = true;
-		double x = apply(n->op, swap ? o->v : p->v, swap ? p->v : o->v, &holds);
-		if (n->is_bool)
-			x = holds;
+		if (g->taken && g->taken[i])
+			return multiple_error(x);
+		if (g->taken)
+			g->taken[i] = true;
+		double v = apply(x->n->op, x->one_right ? m : s, x->one_right ? s : m, &holds);
+		if (x->n->is_bool)
+			v = holds;
 		else if (!holds)
 			continue;
-		struct labels l = result_labels(e, n, p->labels, o->labels);
-		buf_clear(&one->key);
-		labels_key(l, &one->key);
-		if (n->side != GROUP_NONE && map_set(&seen, buf_str(&one->key), p))
-			rc = multiple_error(e, n);
-		else
-			(void)value_add(e, ret, l, x);
+		if (!o)
+			o = out_of(x, many, one);
+		if (!o)
+			return ERR_LIMIT;
+		if (!is_absent(o->v[i]))
+			return multiple_error(x);
+		o->v[i] = v;
 	}
-	map_fini(&seen);
-	return rc;
+	return eval_work(x->e, x->e->grid.n);
 }
 
-static int eval_vectors(struct eval *e, const struct node *n, const struct value *l,
-			const struct value *r, struct value *ret)
+static int on_many(void *arg, const struct series *s)
 {
-	struct side one = { 0 };
-	bool right_is_one = n->side != GROUP_RIGHT;
-	if (!l->len || !r->len)
+	struct matching *x = arg;
+	struct ones *g = ones_of(x, s, false);
+	int rc = 0;
+	if (!g)
 		return 0;
-	int rc = fill_one(e, n, right_is_one ? r : l, right_is_one ? "right" : "left", &one);
-	if (!rc)
-		rc = match_many(e, n, right_is_one ? l : r, &one, ret);
-	map_fini(&one.groups);
-	buf_fini(&one.key);
+	if (x->n->side == GROUP_NONE && !g->taken)
+		g->taken = arena_new(x->e->arena, bool, x->e->grid.n);
+	for (size_t k = 0; !rc && k < g->len; k++)
+		rc = match(x, g, s, &g->v[k]);
 	return rc;
 }
 
-int eval_binary(struct eval *e, const struct node *n, struct value *ret)
+static int eval_vectors(struct eval *e, const struct node *n, series_fn fn, void *arg)
 {
-	struct value l, r;
-	int rc = eval_node(e, n->args[0], &l);
+	struct matching x = { .e = e, .n = n, .one_right = n->side != GROUP_RIGHT };
+	int rc = eval_vector(e, n->args[x.one_right ? 1 : 0], on_one, &x);
 	if (!rc)
-		rc = eval_node(e, n->args[1], &r);
-	if (!rc)
-		rc = eval_check(e);
-	if (rc)
-		return rc;
+		rc = eval_vector(e, n->args[x.one_right ? 0 : 1], on_many, &x);
+	for (size_t i = 0; !rc && i < x.len; i++) {
+		const struct series s = { x.list[i]->labels, x.list[i]->nameless, x.list[i]->v };
+		rc = fn(arg, &s);
+	}
+	map_fini(&x.groups);
+	map_fini(&x.results);
+	mem_free(x.list);
+	buf_fini(&x.key);
+	return rc;
+}
+
+int eval_binary(struct eval *e, const struct node *n, series_fn fn, void *arg)
+{
 	if (binary_is_set(n->op))
-		return eval_set(e, n, &l, &r, ret);
-	if (l.type == PROMQL_VECTOR && r.type == PROMQL_VECTOR)
-		return eval_vectors(e, n, &l, &r, ret);
-	bool holds = true;
-	if (l.type == PROMQL_VECTOR)
-		with_scalar(e, n, &l, r.scalar, false, ret);
-	else if (r.type == PROMQL_VECTOR)
-		with_scalar(e, n, &r, l.scalar, true, ret);
-	else
-		ret->scalar = apply(n->op, l.scalar, r.scalar, &holds);
-	if (ret->type == PROMQL_SCALAR && n->is_bool)
-		ret->scalar = holds;
-	return 0;
+		return eval_set(e, n, fn, arg);
+	if (n->args[0]->type == PROMQL_VECTOR && n->args[1]->type == PROMQL_VECTOR)
+		return eval_vectors(e, n, fn, arg);
+	return with_scalar(e, n, fn, arg);
 }

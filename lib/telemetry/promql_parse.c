@@ -19,10 +19,13 @@ static const char *const BINARY[] = {
 };
 
 static const char *const AGGREGATE[] = {
-	[AGG_SUM] = "sum",         [AGG_AVG] = "avg",           [AGG_COUNT] = "count",
-	[AGG_MIN] = "min",         [AGG_MAX] = "max",           [AGG_GROUP] = "group",
-	[AGG_STDDEV] = "stddev",   [AGG_STDVAR] = "stdvar",     [AGG_TOPK] = "topk",
-	[AGG_BOTTOMK] = "bottomk", [AGG_QUANTILE] = "quantile", [AGG_COUNT_VALUES] = "count_values",
+	[AGG_SUM] = "sum",           [AGG_AVG] = "avg",
+	[AGG_COUNT] = "count",       [AGG_MIN] = "min",
+	[AGG_MAX] = "max",           [AGG_GROUP] = "group",
+	[AGG_STDDEV] = "stddev",     [AGG_STDVAR] = "stdvar",
+	[AGG_TOPK] = "topk",         [AGG_BOTTOMK] = "bottomk",
+	[AGG_QUANTILE] = "quantile", [AGG_COUNT_VALUES] = "count_values",
+	[AGG_LIMITK] = "limitk",     [AGG_LIMIT_RATIO] = "limit_ratio",
 };
 
 const char *binary_text(enum binary_op op)
@@ -208,24 +211,60 @@ static int parse_duration(struct parser *p, int64_t *ret)
 	return 0;
 }
 
-static int parse_range(struct parser *p, struct node *n)
+/* Behind the colon of [range:step]. */
+static int parse_subquery(struct parser *p, size_t pos, int64_t range_ms, struct node **np)
 {
-	size_t pos = p->lx.start;
+	struct node *inner = *np, *n = node_new(p, NODE_SUBQUERY, inner->pos);
 	lexer_next(&p->lx);
-	int rc = parse_duration(p, &n->range_ms);
+	n->range_ms = range_ms;
+	n->args[0] = inner;
+	n->args_len = 1;
+	int rc = is(p, "]") ? 0 : parse_duration(p, &n->step_ms);
 	if (rc)
 		return rc;
-	if (is(p, ":"))
-		return lexer_fail(&p->lx, p->lx.start, "subqueries are not supported");
-	if (n->kind != NODE_SELECTOR || n->type != PROMQL_VECTOR || n->offset_ms)
-		return lexer_fail(&p->lx, pos, "ranges only allowed for vector selectors");
-	if (n->range_ms <= 0)
+	if (inner->type != PROMQL_VECTOR)
+		return lexer_fail(&p->lx, pos, "subquery is only allowed on instant vector, got %s",
+				  type_text(inner->type));
+	n->type = PROMQL_MATRIX;
+	*np = n;
+	return expect(p, "]", "subquery");
+}
+
+static int parse_range(struct parser *p, bool closed, struct node **np)
+{
+	struct node *n = *np;
+	size_t pos = p->lx.start;
+	int64_t range = 0;
+	lexer_next(&p->lx);
+	int rc = parse_duration(p, &range);
+	if (rc)
+		return rc;
+	if (range <= 0)
 		return lexer_fail(&p->lx, pos, "duration must be greater than 0");
+	if (is(p, ":"))
+		return parse_subquery(p, pos, range, np);
+	if (closed || n->kind != NODE_SELECTOR || n->type != PROMQL_VECTOR)
+		return lexer_fail(&p->lx, pos, "ranges only allowed for vector selectors");
+	if (n->offset_given || n->at)
+		return lexer_fail(&p->lx, pos, "no offset modifiers allowed before range");
+	n->range_ms = range;
 	n->type = PROMQL_MATRIX;
 	return expect(p, "]", "range");
 }
 
-static int parse_offset(struct parser *p, struct node *n)
+/* offset and @ stand behind selectors and subqueries, not behind what stands in parentheses. */
+static int check_modified(struct parser *p, const struct node *n, bool closed, size_t pos,
+			  const char *what)
+{
+	if (!closed && (n->kind == NODE_SELECTOR || n->kind == NODE_SUBQUERY))
+		return 0;
+	return lexer_fail(&p->lx, pos,
+			  "%s modifier must be preceded by an instant vector selector or range "
+			  "vector selector or a subquery",
+			  what);
+}
+
+static int parse_offset(struct parser *p, struct node *n, bool closed)
 {
 	size_t pos = p->lx.start;
 	lexer_next(&p->lx);
@@ -234,30 +273,67 @@ static int parse_offset(struct parser *p, struct node *n)
 		lexer_next(&p->lx);
 	int64_t ms = 0;
 	int rc = parse_duration(p, &ms);
+	if (!rc)
+		rc = check_modified(p, n, closed, pos, "offset");
 	if (rc)
 		return rc;
-	if (n->kind != NODE_SELECTOR)
-		return lexer_fail(&p->lx, pos,
-				  "offset modifier must be preceded by an instant vector selector "
-				  "or range vector selector");
-	if (n->offset_ms)
+	if (n->offset_given)
 		return lexer_fail(&p->lx, pos, "offset may not be set multiple times");
+	n->offset_given = true;
 	n->offset_ms = minus ? -ms : ms;
 	return 0;
 }
 
-static int parse_suffixes(struct parser *p, struct node *n)
+static int parse_at_time(struct parser *p, struct node *n)
+{
+	bool minus = is(p, "-");
+	if (minus || is(p, "+"))
+		lexer_next(&p->lx);
+	if (p->lx.token != TOKEN_NUMBER)
+		return unexpected(p, "@, expected timestamp");
+	double s = minus ? -p->lx.number : p->lx.number;
+	if (!(fabs(s) < 9e12))
+		return lexer_fail(&p->lx, p->lx.start, "timestamp out of bounds for @ modifier: %g",
+				  s);
+	n->at = AT_TIME;
+	n->at_ms = (int64_t)llround(s * 1000);
+	lexer_next(&p->lx);
+	return 0;
+}
+
+static int parse_at(struct parser *p, struct node *n, bool closed)
+{
+	size_t pos = p->lx.start;
+	lexer_next(&p->lx);
+	int rc = check_modified(p, n, closed, pos, "@");
+	if (rc)
+		return rc;
+	if (n->at)
+		return lexer_fail(&p->lx, pos, "@ <timestamp> may not be set multiple times");
+	if (!is_word(p, "start") && !is_word(p, "end"))
+		return parse_at_time(p, n);
+	n->at = is_word(p, "start") ? AT_START : AT_END;
+	lexer_next(&p->lx);
+	rc = expect(p, "(", "@");
+	return rc ? rc : expect(p, ")", "@");
+}
+
+static int parse_suffixes(struct parser *p, bool closed, struct node **np)
 {
 	int rc = 0;
 	while (!rc) {
+		struct node *n = *np;
 		if (is(p, "["))
-			rc = parse_range(p, n);
+			rc = parse_range(p, closed, np);
 		else if (is_word(p, "offset"))
-			rc = parse_offset(p, n);
+			rc = parse_offset(p, n, closed);
 		else if (is(p, "@"))
-			rc = lexer_fail(&p->lx, p->lx.start, "the @ modifier is not supported");
+			rc = parse_at(p, n, closed);
 		else
 			break;
+		closed &= *np == n; /* a subquery of something closed is open again */
+		if (p->q->nodes > PROMQL_NODES_MAX)
+			rc = rc ? rc : lexer_fail(&p->lx, p->lx.start, "too long");
 	}
 	return rc;
 }
@@ -311,9 +387,22 @@ static int want_type(struct parser *p, const struct node *arg, enum promql_type 
 			  where, type_text(arg->type));
 }
 
+static int invalid_name(struct parser *p, const struct node *n)
+{
+	char text[200];
+	size_t len = 0;
+	for (size_t i = 0; i < n->string.len && len + 5 < sizeof(text); i++) {
+		uint8_t c = (uint8_t)n->string.p[i];
+		bool plain = c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+		len += (size_t)snprintf(text + len, sizeof(text) - len, plain ? "%c" : "\\x%02x",
+					c);
+	}
+	text[len] = '\0';
+	return lexer_fail(&p->lx, n->pos, "invalid label name \"%s\"", text);
+}
+
 static int check_aggregate(struct parser *p, const struct node *n)
 {
-	const char *name = AGGREGATE[n->agg];
 	size_t want = n->agg >= AGG_TOPK ? 2 : 1;
 	if (n->args_len != want)
 		return lexer_fail(&p->lx, n->pos,
@@ -326,7 +415,7 @@ static int check_aggregate(struct parser *p, const struct node *n)
 			       n->agg == AGG_COUNT_VALUES ? PROMQL_STRING : PROMQL_SCALAR,
 			       "aggregation parameter");
 	if (!rc && n->agg == AGG_COUNT_VALUES && !labels_name_valid(n->args[0]->string))
-		rc = lexer_fail(&p->lx, n->args[0]->pos, "invalid label name in %s", name);
+		rc = invalid_name(p, n->args[0]);
 	return rc ? rc : want_type(p, n->args[want - 1], PROMQL_VECTOR, "aggregation expression");
 }
 
@@ -366,8 +455,8 @@ static int check_call(struct parser *p, const struct node *n)
 	size_t required = 0, most = 0;
 	bool optional = false;
 	for (const char *a = n->func->args; *a; a++) {
-		optional |= *a == '?';
-		most += *a != '?';
+		optional |= *a == '?' || *a == 'T';
+		most += *a == 'T' ? ARGS_MAX : *a != '?';
 		required += !optional;
 	}
 	if (n->args_len < required || n->args_len > most)
@@ -376,11 +465,13 @@ static int check_call(struct parser *p, const struct node *n)
 			n->args_len < required && required != most ? "at least " : "",
 			n->args_len < required ? required : most, n->func->name, n->args_len);
 	size_t i = 0;
-	for (const char *a = n->func->args; *a && i < n->args_len; a++) {
-		static const char letters[] = "svmt";
+	for (const char *a = n->func->args; *a && i < n->args_len; a += *a != 'T') {
+		static const char letters[] = "svmtT";
 		if (*a == '?')
 			continue;
-		enum promql_type type = (enum promql_type)(strchr(letters, *a) - letters);
+		enum promql_type type = *a == 'T'
+						? PROMQL_STRING
+						: (enum promql_type)(strchr(letters, *a) - letters);
 		char where[80];
 		(void)snprintf(where, sizeof(where), "call to function \"%s\"", n->func->name);
 		int rc = want_type(p, n->args[i++], type, where);
@@ -433,10 +524,16 @@ static int parse_atom(struct parser *p, struct node **ret)
 {
 	size_t pos = p->lx.start;
 	int rc = 0;
+	bool closed = false;
 	switch (p->lx.token) {
 	case TOKEN_NUMBER:
 		*ret = node_new(p, NODE_NUMBER, pos);
 		(*ret)->number = p->lx.number;
+		lexer_next(&p->lx);
+		break;
+	case TOKEN_DURATION:
+		*ret = node_new(p, NODE_NUMBER, pos);
+		(*ret)->number = (double)p->lx.duration / 1000;
 		lexer_next(&p->lx);
 		break;
 	case TOKEN_STRING:
@@ -456,17 +553,17 @@ static int parse_atom(struct parser *p, struct node **ret)
 		if (!is(p, "("))
 			return unexpected(p, "");
 		lexer_next(&p->lx);
+		closed = true;
 		rc = parse_expr(p, 0, ret);
 		if (!rc)
 			rc = expect(p, ")", "paren expression");
 		break;
-	case TOKEN_DURATION:
 	case TOKEN_END:
 	case TOKEN_BAD:
 	default:
 		return unexpected(p, "");
 	}
-	return rc ? rc : parse_suffixes(p, *ret);
+	return rc ? rc : parse_suffixes(p, closed, ret);
 }
 
 enum { LEVEL_UNARY = 5, LEVEL_POWER = 6 };
@@ -658,7 +755,8 @@ enum promql_type promql_type(const struct promql *q)
 int promql_selector(const struct promql *q, const struct matcher **m, size_t *n, struct error *err)
 {
 	const struct node *root = q->root;
-	if (root->kind != NODE_SELECTOR || root->type != PROMQL_VECTOR || root->offset_ms)
+	if (root->kind != NODE_SELECTOR || root->type != PROMQL_VECTOR || root->offset_given ||
+	    root->at)
 		return error_set(err, ERR_BAD_REQUEST, "expected a series selector");
 	*m = root->matchers;
 	*n = root->matchers_len;

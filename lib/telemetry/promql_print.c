@@ -2,7 +2,9 @@
 #include "telemetry/promql_priv.h"
 #include "text/duration.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 void promql_write_number(struct buf *out, double v)
 {
@@ -24,6 +26,19 @@ static void write_names(struct buf *out, const char *word, const struct names *n
 	buf_addc(out, ')');
 }
 
+static void write_modifiers(const struct node *n, struct buf *out)
+{
+	if (n->at == AT_TIME)
+		buf_addf(out, " @ %s%" PRId64 ".%03" PRId64, n->at_ms < 0 ? "-" : "",
+			 (int64_t)llabs(n->at_ms) / 1000, (int64_t)llabs(n->at_ms) % 1000);
+	else if (n->at)
+		buf_adds(out, n->at == AT_START ? " @ start()" : " @ end()");
+	if (n->offset_given) {
+		buf_adds(out, n->offset_ms < 0 ? " offset -" : " offset ");
+		duration_write_prom(out, n->offset_ms < 0 ? -n->offset_ms : n->offset_ms);
+	}
+}
+
 static void write_selector(const struct node *n, struct buf *out)
 {
 	buf_addc(out, '{');
@@ -38,10 +53,7 @@ static void write_selector(const struct node *n, struct buf *out)
 		duration_write_prom(out, n->range_ms);
 		buf_addc(out, ']');
 	}
-	if (n->offset_ms) {
-		buf_adds(out, n->offset_ms < 0 ? " offset -" : " offset ");
-		duration_write_prom(out, n->offset_ms < 0 ? -n->offset_ms : n->offset_ms);
-	}
+	write_modifiers(n, out);
 }
 
 static void write_node(const struct node *n, struct buf *out);
@@ -55,6 +67,21 @@ static void write_args(const struct node *n, struct buf *out)
 		write_node(n->args[i], out);
 	}
 	buf_addc(out, ')');
+}
+
+static void write_subquery(const struct node *n, struct buf *out)
+{
+	/* What stands in parentheses can have no modifier; these need none. */
+	bool plain = n->args[0]->kind == NODE_SELECTOR || n->args[0]->kind == NODE_CALL;
+	buf_adds(out, plain ? "" : "(");
+	write_node(n->args[0], out);
+	buf_adds(out, plain ? "[" : ")[");
+	duration_write_prom(out, n->range_ms);
+	buf_addc(out, ':');
+	if (n->step_ms)
+		duration_write_prom(out, n->step_ms);
+	buf_addc(out, ']');
+	write_modifiers(n, out);
 }
 
 static void write_binary(const struct node *n, struct buf *out)
@@ -82,6 +109,9 @@ static void write_node(const struct node *n, struct buf *out)
 		break;
 	case NODE_SELECTOR:
 		write_selector(n, out);
+		break;
+	case NODE_SUBQUERY:
+		write_subquery(n, out);
 		break;
 	case NODE_NEGATE:
 		buf_adds(out, "-");

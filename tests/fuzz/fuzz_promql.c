@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fixture f = { { { { LABELS_NAME, STR("m") }, { STR("a"), STR("1") } },
 			       { { LABELS_NAME, STR("m") }, { STR("a"), STR("2") } } } };
 	const struct promql_source src = { select_all, read_some, last_one, &f };
-	const struct promql_limits limits = { 10000, NULL, NULL };
+	const struct promql_limits limits = { .samples_max = 10000, .bytes_max = 4 << 20 };
 	if (promql_parse(str_n((const char *)data, size), &q, &err) != 0)
 		return 0;
 	promql_print(q, &text);
@@ -71,6 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(str_eq(buf_str(&text), buf_str(&second)));
 	}
 	if (promql_eval(q, 1700000000000, &src, &limits, &a, &r, &err) == 0)
+		promql_write_json(&r, &out);
+	const struct promql_range range = { 1700000000000, 1700000060000, 15000 };
+	if (promql_eval_range(q, &range, &src, &limits, &a, &r, &err) == 0)
 		promql_write_json(&r, &out);
 	promql_free(q);
 	promql_free(again);
