@@ -12,46 +12,56 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- what the server says about a document, with the line it is about ---- */
-
-static void explain(struct rctl *r, const struct document *d, const struct reply *reply)
-{
-	struct json st;
-	struct str text = buf_str(&reply->body);
-	const struct json *causes = NULL;
-	if (reply->status &&
-	    json_parse(&r->arena, arena_str(&r->arena, text), NULL, &st, NULL) == 0)
-		causes = json_dig(&st, "details", "causes", NULL);
-	(void)fprintf(stderr, "error: %.*s: %s\n", STR_ARG(d->where), reply->err.msg);
-	for (size_t i = 0; i < json_len(causes); i++) {
-		struct str field = json_str(json_getc(json_at(causes, i), "field"));
-		struct str message = json_str(json_getc(json_at(causes, i), "message"));
-		struct str path =
-			str_starts(field, STR(".")) ? str_sub(field, 1, field.len) : field;
-		(void)fprintf(stderr, "  %.*s: %.*s: %.*s\n", STR_ARG(manifest_line(r, d, path)),
-			      STR_ARG(path), STR_ARG(message));
-	}
-	if (reply->err.code == ERR_CONFLICT && json_len(causes))
-		(void)fputs("  others own these fields: take them out of the file, or take them "
-			    "over with --force-conflicts\n",
-			    stderr);
-	else if (reply->err.code == ERR_NOT_FOUND && strstr(reply->err.msg, "namespaces"))
-		(void)fputs("  create the namespace first, or put its document before this one\n",
-			    stderr);
-}
-
-static bool dry(const struct rctl *r, const char *mode)
-{
-	return r->opt.dry_run && strcmp(r->opt.dry_run, mode) == 0;
-}
+enum { READY_MS = 300000 };
 
 static const char *dry_text(const struct rctl *r)
 {
-	return dry(r, "server") ? " (server dry run)" : dry(r, "client") ? " (dry run)" : "";
+	return rctl_dry(r, "server")   ? " (server dry run)"
+	       : rctl_dry(r, "client") ? " (dry run)"
+				       : "";
 }
 
-/* Applies one document; the object as the server has it in *ret.  0 or 1. */
-static int apply_one(struct rctl *r, struct document *d, const char *verb)
+/* The revision that the object has now; "" when it is not there. */
+static struct str revision_now(struct rctl *r, const char *path)
+{
+	struct reply reply;
+	struct json obj;
+	struct str rev = STR("");
+	if (rctl_get(
+		    r, path,
+		    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json",
+		    &reply) == 0 &&
+	    json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply.body)), NULL, &obj, NULL) ==
+		    0)
+		rev = json_str(json_dig(&obj, "metadata", "resourceVersion", NULL));
+	reply_fini(&reply);
+	return rev;
+}
+
+static int show(struct rctl *r, const struct client_resource *res, const struct reply *reply,
+		struct str before)
+{
+	struct error err = { 0 };
+	struct json obj;
+	if (json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply->body)), NULL, &obj, &err) !=
+	    0)
+		return rctl_fail(&err);
+	if (*r->opt.output)
+		return print_object(r, &obj, &err) ? rctl_fail(&err) : 0;
+	struct str after = json_str(json_dig(&obj, "metadata", "resourceVersion", NULL));
+	const char *what = reply->status == 201                  ? "created"
+			   : before.len && str_eq(before, after) ? "unchanged"
+								 : "configured";
+	(void)printf(
+		"%.*s %s%s\n",
+		STR_ARG(rctl_name_of(r, res, json_str(json_dig(&obj, "metadata", "name", NULL)))),
+		what, dry_text(r));
+	(void)fflush(stdout);
+	return 0;
+}
+
+/* Sends one document: 0 or 1. */
+static int send_one(struct rctl *r, struct document *d, bool create)
 {
 	const struct client_resource *res = NULL;
 	char *path = NULL;
@@ -59,89 +69,120 @@ static int apply_one(struct rctl *r, struct document *d, const char *verb)
 	if (manifest_target(r, d, &res, &path, &err) != 0)
 		return rctl_fail(&err);
 	struct str name = json_str(json_dig(&d->obj, "metadata", "name", NULL));
-	bool create = strcmp(verb, "created") == 0;
 	if (!name.len && !create) {
 		(void)error_set(&err, ERR_BAD_REQUEST, "%.*s: metadata.name must be set to apply",
 				STR_ARG(d->where));
 		return rctl_fail(&err);
 	}
-	if (dry(r, "client")) {
-		(void)printf("%.*s %s (dry run)\n", STR_ARG(rctl_name_of(r, res, name)), verb);
+	if (rctl_dry(r, "client")) {
+		(void)printf("%.*s %s (dry run)\n", STR_ARG(rctl_name_of(r, res, name)),
+			     create ? "created" : "applied");
 		return 0;
 	}
-	const char *dry_query = dry(r, "server") ? "&dryRun=All" : "";
+	const char *dry_query = rctl_dry(r, "server") ? "&dryRun=All" : "";
 	struct json *meta = json_getc(&d->obj, "metadata");
 	(void)json_removec(meta, "managedFields");
+	struct str before = STR("");
 	if (create)
 		path = client_path(&r->arena, res, json_str(json_getc(meta, "namespace")), STR(""));
-	char *url = arena_printf(&r->arena,
-				 create ? "%s?fieldValidation=Strict%s"
-					: "%s?fieldValidation=Strict&force=%s%s",
-				 path,
-				 create                   ? dry_query
-				 : r->opt.force_conflicts ? "true"
-							  : "false",
-				 dry_query);
+	else if (!*r->opt.output)
+		before = revision_now(r, path);
+	const char *force = create ? "" : r->opt.force_conflicts ? "&force=true" : "&force=false";
 	struct reply reply;
 	int rc = rctl_call(r,
 			   &(struct client_request){
 				   .method = create ? "POST" : "PATCH",
-				   .path = url,
+				   .path = arena_printf(&r->arena, "%s?fieldValidation=Strict%s%s",
+							path, force, dry_query),
 				   .content_type = create ? NULL : "application/apply-patch+yaml",
 				   .body = json_text(&r->arena, &d->obj),
 			   },
 			   &reply);
-	struct json obj;
-	if (rc) {
-		explain(r, d, &reply);
-	} else if (json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply.body)), NULL, &obj,
-			      &err) != 0) {
-		rc = rctl_fail(&err);
-	} else if (*r->opt.output) {
-		rc = print_object(r, &obj, &err) ? rctl_fail(&err) : 0;
-	} else {
-		const char *what = create ? "created" : reply.status == 201 ? "created" : "applied";
-		(void)printf("%.*s %s%s\n",
-			     STR_ARG(rctl_name_of(
-				     r, res, json_str(json_dig(&obj, "metadata", "name", NULL)))),
-			     what, dry_text(r));
-	}
+	if (rc)
+		manifest_blame(r, d, &reply);
+	else
+		rc = show(r, res, &reply, before);
 	reply_fini(&reply);
 	return rc ? 1 : 0;
 }
 
-static int each(struct rctl *r, const char *verb)
+/* apply --wait: until what was applied is as it should be. */
+static int wait_ready(struct rctl *r, const struct documents *ds)
 {
-	struct documents ds;
+	uint64_t deadline =
+		clock_mono_ms() + (r->opt.timeout_ms >= 0 ? (uint64_t)r->opt.timeout_ms : READY_MS);
 	struct error err = { 0 };
-	if (r->opt.dry_run && !dry(r, "server") && !dry(r, "client") && !dry(r, "none"))
-		return rctl_usage("--dry-run is none, client or server, not \"%s\"",
-				  r->opt.dry_run);
-	int rc = manifest_read(r, &ds, &err);
-	if (rc)
-		return rctl_fail(&err);
+	for (size_t i = 0; i < ds->len; i++) {
+		const struct client_resource *res = NULL;
+		char *path = NULL;
+		if (manifest_target(r, &ds->list[i], &res, &path, &err) != 0)
+			return rctl_fail(&err);
+		struct str name = json_str(json_dig(&ds->list[i].obj, "metadata", "name", NULL));
+		if (wait_for(r, path, rctl_name_of(r, res, name), "ready", deadline, &err) != 0)
+			return rctl_fail(&err);
+	}
+	(void)printf("%zu objects are ready\n", ds->len);
+	return 0;
+}
+
+static bool bad_dry(const struct rctl *r)
+{
+	return r->opt.dry_run && !rctl_dry(r, "server") && !rctl_dry(r, "client") &&
+	       !rctl_dry(r, "none");
+}
+
+static int each(struct rctl *r, struct documents *ds, bool create)
+{
 	int status = 0;
-	for (size_t i = 0; i < ds.len; i++) {
+	for (size_t i = 0; i < ds->len; i++) {
 		/* a CustomResourceDefinition or a new group may have come with an earlier document */
-		if (i && str_is(json_str(json_getc(&ds.list[i - 1].obj, "kind")),
+		if (i && str_is(json_str(json_getc(&ds->list[i - 1].obj, "kind")),
 				"CustomResourceDefinition"))
 			r->discovery = client_discovery_free(r->discovery);
-		status |= apply_one(r, &ds.list[i], verb);
+		status |= send_one(r, &ds->list[i], create);
 	}
-	free(ds.list);
 	return status;
 }
 
 int verb_apply(struct rctl *r)
 {
-	return each(r, "applied");
+	struct documents ds;
+	struct error err = { 0 };
+	if (bad_dry(r))
+		return rctl_usage("--dry-run is none, client or server, not \"%s\"",
+				  r->opt.dry_run);
+	if (r->opt.args_len)
+		return rctl_usage("apply takes objects from files: apply -f FILE");
+	if (manifest_read(r, &ds, &err) != 0)
+		return rctl_fail(&err);
+	int status = each(r, &ds, false);
+	if (!status && r->opt.wait_given && r->opt.wait && !r->opt.dry_run)
+		status = wait_ready(r, &ds);
+	free(ds.list);
+	return status;
 }
 
 int verb_create(struct rctl *r)
 {
-	if (r->opt.args_len)
-		return rctl_usage("create takes objects from files only: rctl create -f FILE");
-	return each(r, "created");
+	struct documents ds = { 0 };
+	struct error err = { 0 };
+	if (bad_dry(r))
+		return rctl_usage("--dry-run is none, client or server, not \"%s\"",
+				  r->opt.dry_run);
+	if (!r->opt.args_len) {
+		if (manifest_read(r, &ds, &err) != 0)
+			return rctl_fail(&err);
+		int status = each(r, &ds, true);
+		free(ds.list);
+		return status;
+	}
+	struct document d = { .where = STR("create"), .file = STR("create") };
+	if (make_object(r, &d.obj, &err) != 0)
+		return err.code == ERR_BAD_REQUEST ? rctl_usage("%s", err.msg) : rctl_fail(&err);
+	if (rctl_dry(r, "client") &&
+	    *r->opt.output) /* "create … --dry-run=client -o yaml" writes files */
+		return print_object(r, &d.obj, &err) ? rctl_fail(&err) : 0;
+	return send_one(r, &d, true);
 }
 
 /* ---- diff ---- */
@@ -199,7 +240,7 @@ static int diff_one(struct rctl *r, struct document *d, const char *tmp)
 	if (rc == ERR_NOT_FOUND && absent)
 		merged = d->obj;
 	else if (rc)
-		explain(r, d, &reply);
+		manifest_blame(r, d, &reply);
 	else
 		rc = json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply.body)), NULL,
 				&merged, &err);
@@ -240,6 +281,9 @@ int verb_diff(struct rctl *r)
 	free(ds.list);
 	if (!status) {
 		char *argv[] = { arena_strdup(&r->arena, "diff"),
+				 arena_strdup(&r->arena, print_colours(STDOUT_FILENO)
+								 ? "--color=always"
+								 : "--color=never"),
 				 arena_strdup(&r->arena, "-u"),
 				 arena_strdup(&r->arena, "-N"),
 				 arena_printf(&r->arena, "%s/LIVE", tmp),

@@ -132,7 +132,7 @@ static int delete_files(struct rctl *r)
 
 int verb_delete(struct rctl *r)
 {
-	if (r->opt.files_len)
+	if (r->opt.files.len)
 		return delete_files(r);
 	struct error err = { 0 };
 	if (rctl_connect(r, &err) != 0)

@@ -24,14 +24,38 @@ static void title(struct str name, struct buf *out)
 	}
 }
 
-static void field(int indent, struct str name, const char *value)
+static void field_as(int indent, struct str name, bool raw, const char *value)
 {
 	struct buf b = { 0 };
-	title(name, &b);
+	if (raw)
+		buf_add_str(&b, name);
+	else
+		title(name, &b);
 	buf_addc(&b, ':');
-	(void)printf("%*s%-*s %s\n", indent, "", WIDTH - indent > 0 ? WIDTH - indent : 0,
-		     buf_cstr(&b), value);
+	if (*value)
+		(void)printf("%*s%-*s %s\n", indent, "", WIDTH - indent > 0 ? WIDTH - indent : 0,
+			     buf_cstr(&b), value);
+	else
+		(void)printf("%*s%s\n", indent, "", buf_cstr(&b));
 	buf_fini(&b);
+}
+
+static void field(int indent, struct str name, const char *value)
+{
+	field_as(indent, name, false, value);
+}
+
+/* Members whose keys are the user's own words. */
+static bool is_map(struct str name)
+{
+	static const char *const maps[] = { "labels", "annotations", "matchLabels", "nodeSelector",
+					    "data",   "stringData",  "limits",      "requests",
+					    "hard",   "capacity",    "allocatable", "overhead",
+					    "used" };
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		if (str_is(name, maps[i]))
+			return true;
+	return false;
 }
 
 static void put(struct rctl *r, int indent, struct str name, const struct json *v);
@@ -40,6 +64,24 @@ static void put_members(struct rctl *r, int indent, const struct json *obj)
 {
 	for (size_t i = 0; i < json_len(obj); i++)
 		put(r, indent, json_str(&obj->members[i].key), &obj->members[i].value);
+}
+
+static void put_map(struct rctl *r, int indent, const struct json *obj)
+{
+	for (size_t i = 0; i < json_len(obj); i++) {
+		const struct json *v = &obj->members[i].value;
+		struct str s = v->type == JSON_STRING ? json_str(v) : json_text(&r->arena, v);
+		ptrdiff_t nl = str_find(s, '\n', 0);
+		if (nl < 0) {
+			field_as(indent, json_str(&obj->members[i].key), true,
+				 arena_str(&r->arena, s).p);
+			continue;
+		}
+		field_as(indent, json_str(&obj->members[i].key), true, "");
+		struct str line;
+		while (s.len && str_split(&s, '\n', &line))
+			(void)printf("%*s%.*s\n", indent + 2, "", STR_ARG(line));
+	}
 }
 
 static void put_list(struct rctl *r, int indent, struct str name, const struct json *list)
@@ -66,7 +108,10 @@ static void put(struct rctl *r, int indent, struct str name, const struct json *
 {
 	if (json_is(v, JSON_OBJECT)) {
 		field(indent, name, json_len(v) ? "" : "<none>");
-		put_members(r, indent + 2, v);
+		if (is_map(name))
+			put_map(r, indent + 2, v);
+		else
+			put_members(r, indent + 2, v);
 	} else if (json_is(v, JSON_ARRAY)) {
 		put_list(r, indent, name, v);
 	} else {

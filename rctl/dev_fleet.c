@@ -132,6 +132,8 @@ static void cluster_alerts(struct fleet *f, const struct fleet_cluster *c)
 	arg(f, d, "--cluster-name=%s", c->name);
 	arg(f, d, "--region=%s", c->region);
 	arg(f, d, "--alerts-store=%s", database(f, arena_printf(&f->arena, "%s_alerts", c->name)));
+	arg(f, d, "--external-url=https://127.0.0.1:%" PRId64 "/clusters/%s", f->api_port,
+	    c->name);
 	arg(f, d, "--allow-private-receivers");
 }
 
@@ -161,6 +163,7 @@ void fleet_daemons(struct fleet *f)
 	controller(f, "resource-alert-controller", "global-alert-controller", "global");
 	struct fleet_daemon *alerts = &f->daemons[f->daemons_len - 1];
 	arg(f, alerts, "--alerts-store=%s", database(f, "global_alerts"));
+	arg(f, alerts, "--external-url=https://127.0.0.1:%" PRId64, f->api_port);
 	arg(f, alerts, "--allow-private-receivers");
 	for (size_t i = 0; i < f->clusters_len; i++) {
 		const struct fleet_cluster *c = &f->clusters[i];

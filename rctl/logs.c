@@ -1,4 +1,5 @@
 /* logs: of a pod, of a workload's pods, of a selector's pods; here or in every cluster. */
+#include "columns.h"
 #include "rctl.h"
 #include "sys/loop.h"
 #include "text/duration.h"
@@ -8,12 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PODS_MAX = 64 };
+enum { PODS_MAX = 256, TAIL_OF_MANY = 10 };
 
-/* One log stream; with --prefix whole lines are written, so that several do not mix within a line. */
+/* One log stream; of several, and with --prefix, whole lines are written: they do not mix within a line. */
 struct stream {
 	struct rctl *r;
 	const char *prefix; /* "" = none */
+	bool whole_lines;
 	struct buf line;
 	unsigned *open;
 	int *status;
@@ -34,7 +36,7 @@ static void on_data(void *arg, int status, struct str data)
 {
 	(void)status;
 	struct stream *s = arg;
-	if (!*s->prefix) {
+	if (!*s->prefix && !s->whole_lines) {
 		(void)fwrite(data.p, 1, data.len, stdout);
 	} else {
 		buf_add_str(&s->line, data);
@@ -48,29 +50,34 @@ static void on_done(void *arg, int status, struct str body, const struct error *
 	(void)status;
 	(void)body;
 	struct stream *s = arg;
-	if (*s->prefix)
-		put_lines(s, true);
+	put_lines(s, true);
 	if (err)
 		*s->status = rctl_fail(err);
 	buf_fini(&s->line);
 	--*s->open;
 }
 
-static char *log_path(struct rctl *r, const char *base, struct str ns, struct str pod,
-		      struct str container)
+struct source {
+	const char *base; /* "" or "/clusters/NAME" */
+	struct str cluster, ns, pod, container;
+};
+
+/* `merged`: with times, to put several logs in order. */
+static char *log_path(struct rctl *r, const struct source *src, bool merged)
 {
 	const struct options *o = &r->opt;
 	struct buf p = { 0 };
-	buf_addf(&p, "%s/api/v1/namespaces/%.*s/pods/%.*s/log", base, STR_ARG(ns), STR_ARG(pod));
+	buf_addf(&p, "%s/api/v1/namespaces/%.*s/pods/%.*s/log", src->base, STR_ARG(src->ns),
+		 STR_ARG(src->pod));
 	size_t start = p.len;
 	buf_addc(&p, '?');
-	if (container.len)
-		url_query_add(&p, start + 1, STR("container"), container);
+	if (src->container.len)
+		url_query_add(&p, start + 1, STR("container"), src->container);
 	if (o->follow)
 		url_query_add(&p, start + 1, STR("follow"), STR("true"));
 	if (o->previous)
 		url_query_add(&p, start + 1, STR("previous"), STR("true"));
-	if (o->timestamps)
+	if (o->timestamps || merged)
 		url_query_add(&p, start + 1, STR("timestamps"), STR("true"));
 	if (o->tail >= 0)
 		url_query_add(&p, start + 1, STR("tailLines"),
@@ -88,11 +95,6 @@ static char *log_path(struct rctl *r, const char *base, struct str ns, struct st
 	buf_fini(&p);
 	return path;
 }
-
-struct source {
-	const char *base; /* "" or "/clusters/NAME" */
-	struct str cluster, ns, pod, container;
-};
 
 /* ---- which pods ---- */
 
@@ -114,6 +116,19 @@ static size_t add_pod(struct rctl *r, const char *base, struct str cluster, cons
 	return n;
 }
 
+/* The global API has no pods: says so instead of "could not find the requested resource". */
+static int no_pods_here(struct rctl *r, struct error *err)
+{
+	struct error none = { 0 };
+	const struct client_resource *res = NULL;
+	if (rctl_resource(r, STR("pods"), &res, &none) == 0 || none.code != ERR_NOT_FOUND)
+		return err->code;
+	return error_set(err, ERR_NOT_FOUND,
+			 "context \"%s\" has no pods of its own: add --clusters, or choose a "
+			 "cluster with --context",
+			 r->cfg.context);
+}
+
 static int pods_of_selector(struct rctl *r, const char *base, struct str cluster,
 			    const char *selector, struct source *out, size_t *n, struct error *err)
 {
@@ -123,6 +138,8 @@ static int pods_of_selector(struct rctl *r, const char *base, struct str cluster
 	struct json list;
 	int rc = rctl_get_json(r, arena_strdup(&r->arena, buf_cstr(&p)), &list, err);
 	buf_fini(&p);
+	if (rc == ERR_NOT_FOUND && !*base)
+		(void)no_pods_here(r, err);
 	const struct json *items = json_getc(rc ? NULL : &list, "items");
 	for (size_t i = 0; i < json_len(items); i++)
 		*n = add_pod(r, base, cluster, json_at(items, i), out, *n);
@@ -156,6 +173,8 @@ static int named(struct rctl *r, const char *base, struct str cluster, struct so
 		char *path = arena_printf(&r->arena, "%s/api/v1/namespaces/%.*s/pods/%.*s", base,
 					  STR_ARG(rctl_ns(r)), STR_ARG(name));
 		int rc = rctl_get_json(r, path, &obj, err);
+		if (rc == ERR_NOT_FOUND && !*base)
+			(void)no_pods_here(r, err);
 		if (rc == 0)
 			*n = add_pod(r, base, cluster, &obj, out, *n);
 		return rc;
@@ -204,6 +223,91 @@ static int find_fleet(struct rctl *r, struct source *out, size_t *n, struct erro
 	return *n ? 0 : error_set(err, ERR_NOT_FOUND, "no such pods in any cluster");
 }
 
+static const char *prefix_of(struct rctl *r, const struct source *s, size_t n)
+{
+	if (!r->opt.prefix && !(r->opt.clusters && n > 1))
+		return "";
+	return arena_printf(&r->arena, "[%.*s%s%.*s/%.*s] ", STR_ARG(s->cluster),
+			    s->cluster.len ? "/" : "", STR_ARG(s->pod), STR_ARG(s->container));
+}
+
+/* As the lines come; those of several pods whole, one after the other. */
+static int stream_logs(struct rctl *r, const struct source *list, size_t n)
+{
+	int status = 0;
+	unsigned open = 0;
+	struct stream *streams = arena_new(&r->arena, struct stream, n);
+	for (size_t i = 0; i < n; i++) {
+		streams[i] = (struct stream){ .r = r,
+					      .prefix = prefix_of(r, &list[i], n),
+					      .whole_lines = n > 1,
+					      .open = &open,
+					      .status = &status };
+		open++;
+		(void)client_send(r->client,
+				  &(struct client_request){ .method = "GET",
+							    .path = log_path(r, &list[i], false),
+							    .accept = "*/*",
+							    .on_data = on_data,
+							    .done = on_done,
+							    .arg = &streams[i] });
+	}
+	while (open)
+		loop_turn(r->loop, -1);
+	return status;
+}
+
+struct gathered {
+	struct buf text;
+	struct error err;
+	unsigned *open;
+};
+
+static void on_gathered(void *arg, int status, struct str body, const struct error *err)
+{
+	(void)status;
+	struct gathered *g = arg;
+	if (err)
+		g->err = *err;
+	else
+		buf_add_str(&g->text, body);
+	--*g->open;
+}
+
+/* All of several logs, merged by time. */
+static int merge_logs(struct rctl *r, const struct source *list, size_t n)
+{
+	unsigned open = (unsigned)n;
+	int status = 0;
+	struct gathered *all = arena_new(&r->arena, struct gathered, n);
+	struct log_text *texts = arena_new(&r->arena, struct log_text, n);
+	for (size_t i = 0; i < n; i++) {
+		all[i].open = &open;
+		(void)client_send(r->client,
+				  &(struct client_request){ .method = "GET",
+							    .path = log_path(r, &list[i], true),
+							    .accept = "*/*",
+							    .done = on_gathered,
+							    .arg = &all[i] });
+	}
+	while (open)
+		loop_turn(r->loop, -1);
+	struct buf out = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		texts[i] = (struct log_text){ buf_str(&all[i].text), prefix_of(r, &list[i], n) };
+		if (all[i].err.code) {
+			(void)error_wrap(&all[i].err, "pod %.*s", STR_ARG(list[i].pod));
+			status = rctl_fail(&all[i].err);
+		}
+	}
+	columns_merge_logs(texts, n, r->opt.timestamps, &out);
+	(void)fwrite(out.p ? out.p : "", 1, out.len, stdout);
+	for (size_t i = 0; i < n; i++)
+		buf_fini(&all[i].text);
+	buf_fini(&out);
+	return status;
+}
+
 int verb_logs(struct rctl *r)
 {
 	struct error err = { 0 };
@@ -216,9 +320,11 @@ int verb_logs(struct rctl *r)
 	}
 	if (r->opt.args_len > 1)
 		r->opt.container = r->opt.args[1];
+	if (r->opt.selector && r->opt.tail < 0 && !r->opt.tail_given)
+		r->opt.tail = TAIL_OF_MANY; /* as kubectl */
 	if (rctl_connect(r, &err) != 0)
 		return rctl_fail(&err);
-	struct source list[PODS_MAX];
+	struct source *list = arena_new(&r->arena, struct source, PODS_MAX);
 	size_t n = 0;
 	int rc = r->opt.clusters ? find_fleet(r, list, &n, &err)
 				 : find(r, "", STR(""), list, &n, &err);
@@ -228,33 +334,7 @@ int verb_logs(struct rctl *r)
 		(void)error_set(&err, ERR_NOT_FOUND, "no pods found");
 		return rctl_fail(&err);
 	}
-	int status = 0;
-	unsigned open = 0;
-	struct stream streams[PODS_MAX];
-	for (size_t i = 0; i < n; i++) {
-		bool prefix = r->opt.prefix || (r->opt.clusters && n > 1);
-		const char *text =
-			prefix ? arena_printf(&r->arena, "[%.*s%s%.*s/%.*s] ",
-					      STR_ARG(list[i].cluster),
-					      list[i].cluster.len ? "/" : "", STR_ARG(list[i].pod),
-					      STR_ARG(list[i].container))
-			       : "";
-		streams[i] =
-			(struct stream){ .r = r, .prefix = text, .open = &open, .status = &status };
-		open++;
-		(void)client_send(
-			r->client,
-			&(struct client_request){ .method = "GET",
-						  .path = log_path(r, list[i].base, list[i].ns,
-								   list[i].pod, list[i].container),
-						  .accept = "*/*",
-						  .on_data = on_data,
-						  .done = on_done,
-						  .arg = &streams[i] });
-		while (!r->opt.follow && open) /* one after the other keeps the order */
-			loop_turn(r->loop, -1);
-	}
-	while (open)
-		loop_turn(r->loop, -1);
-	return status;
+	if (n == PODS_MAX)
+		(void)fprintf(stderr, "warning: only the first %d containers\n", PODS_MAX);
+	return n > 1 && !r->opt.follow ? merge_logs(r, list, n) : stream_logs(r, list, n);
 }

@@ -1,5 +1,6 @@
 /* -f: files, folders, URLs and standard input as documents that remember where they stand. */
 #include "base/mem.h"
+#include "columns.h"
 #include "rctl.h"
 #include "sys/file.h"
 #include "sys/loop.h"
@@ -42,8 +43,12 @@ static int add_text(struct rctl *r, struct documents *ds, struct str file, struc
 	struct yaml_doc *docs = NULL;
 	size_t n = 0;
 	int rc = yaml_parse_documents(&r->arena, text, NULL, &docs, &n, err);
-	if (rc)
+	if (rc) { /* "yaml: line 2: …" */
+		long line = 0;
+		if (sscanf(err->msg, "yaml: line %ld:", &line) == 1)
+			return error_wrap(err, "%.*s:%ld", STR_ARG(file), line);
 		return error_wrap(err, "%.*s", STR_ARG(file));
+	}
 	for (size_t i = 0; i < n && !rc; i++) {
 		const struct json *items = json_getc(&docs[i].root, "items");
 		struct str kind = json_str(json_getc(&docs[i].root, "kind"));
@@ -170,8 +175,8 @@ static int add_url(struct rctl *r, struct documents *ds, const char *url, struct
 int manifest_read(struct rctl *r, struct documents *ret, struct error *err)
 {
 	*ret = (struct documents){ 0 };
-	for (size_t i = 0; i < r->opt.files_len; i++) {
-		const char *f = r->opt.files[i];
+	for (size_t i = 0; i < r->opt.files.len; i++) {
+		const char *f = r->opt.files.v[i];
 		bool url = strncmp(f, "http://", 7) == 0 || strncmp(f, "https://", 8) == 0;
 		int rc = url ? add_url(r, ret, f, err) : add_path(r, ret, f, 0, err);
 		if (rc)
@@ -179,7 +184,7 @@ int manifest_read(struct rctl *r, struct documents *ret, struct error *err)
 	}
 	if (!ret->len)
 		return error_set(err, ERR_BAD_REQUEST,
-				 r->opt.files_len ? "no objects in what -f names"
+				 r->opt.files.len ? "no objects in what -f names"
 						  : "say what with -f FILE (- is standard input)");
 	return 0;
 }
@@ -189,7 +194,63 @@ struct str manifest_line(struct rctl *r, const struct document *d, struct str fi
 	const struct yaml_doc *doc = d->yaml;
 	if (!doc || !field.len)
 		return d->where;
-	return arena_strf(&r->arena, "%.*s:%u", STR_ARG(d->file), yaml_line_of(doc, field));
+	struct str path = columns_index_path(&r->arena, &doc->root, field);
+	return arena_strf(&r->arena, "%.*s:%u", STR_ARG(d->file), yaml_line_of(doc, path));
+}
+
+/* ---- what the server says about a document ---- */
+
+/*
+ * The field that a message is about when there are no causes: "… (ns/name; v1, Kind=ConfigMap): .data.a: expected
+ * string", 'unknown field "spec.x"'.
+ */
+static struct str field_in(struct str message)
+{
+	ptrdiff_t at = str_find_str(message, STR("): ."), 0);
+	if (at >= 0) {
+		struct str rest = str_sub(message, (size_t)at + 4, message.len);
+		ptrdiff_t end = str_find_str(rest, STR(": "), 0);
+		return end < 0 ? STR("") : str_sub(rest, 0, (size_t)end);
+	}
+	at = str_find_str(message, STR("unknown field \""), 0);
+	if (at < 0)
+		return STR("");
+	struct str rest = str_sub(message, (size_t)at + 15, message.len);
+	ptrdiff_t end = str_find(rest, '"', 0);
+	return end < 0 ? STR("") : str_sub(rest, 0, (size_t)end);
+}
+
+void manifest_blame(struct rctl *r, const struct document *d, const struct reply *reply)
+{
+	struct json st;
+	struct str text = buf_str(&reply->body);
+	const struct json *causes = NULL;
+	if (reply->status &&
+	    json_parse(&r->arena, arena_str(&r->arena, text), NULL, &st, NULL) == 0)
+		causes = json_dig(&st, "details", "causes", NULL);
+	struct error err = reply->err;
+	char *more = json_len(causes) ? strchr(err.msg, '\n') : NULL;
+	if (more) /* the causes follow, each with its line */
+		*more = '\0';
+	struct str where =
+		json_len(causes) ? d->where : manifest_line(r, d, field_in(str_of(err.msg)));
+	(void)error_wrap(&err, "%.*s", STR_ARG(where));
+	(void)rctl_fail(&err);
+	for (size_t i = 0; i < json_len(causes); i++) {
+		struct str field = json_str(json_getc(json_at(causes, i), "field"));
+		struct str message = json_str(json_getc(json_at(causes, i), "message"));
+		struct str path =
+			str_starts(field, STR(".")) ? str_sub(field, 1, field.len) : field;
+		(void)fprintf(stderr, "  %.*s: %.*s: %.*s\n", STR_ARG(manifest_line(r, d, path)),
+			      STR_ARG(path), STR_ARG(message));
+	}
+	if (reply->err.code == ERR_CONFLICT && json_len(causes))
+		(void)fputs("  others own these fields: take them out of the file, or take them "
+			    "over with --force-conflicts\n",
+			    stderr);
+	else if (reply->err.code == ERR_NOT_FOUND && strstr(reply->err.msg, "namespaces"))
+		(void)fputs("  create the namespace first, or put its document before this one\n",
+			    stderr);
 }
 
 int manifest_target(struct rctl *r, struct document *d, const struct client_resource **res,

@@ -20,12 +20,13 @@ struct flag {
 
 static const struct flag flags[] = {
 	{ "output", 'o', T_STR, AT(output), OPT_OUTPUT | OPT_WRITE | OPT_DEV, "FORMAT",
-	  "wide, json, yaml, name, jsonpath=TEMPLATE" },
-	{ "selector", 'l', T_STR, AT(selector), OPT_SELECT | OPT_LOGS, "SELECTOR",
-	  "labels: app=web,tier!=db,zone in (a,b)" },
+	  "wide, json, yaml, name, jsonpath=TEMPLATE, jsonpath-file=FILE, "
+	  "custom-columns=NAME:PATH,…, custom-columns-file=FILE" },
+	{ "selector", 'l', T_STR, AT(selector), OPT_SELECT | OPT_LOGS | OPT_DRAIN | OPT_LABEL,
+	  "SELECTOR", "labels: app=web,tier!=db,zone in (a,b)" },
 	{ "field-selector", 0, T_STR, AT(field_selector), OPT_SELECT, "SELECTOR",
 	  "fields: spec.nodeName=n1,status.phase!=Running" },
-	{ "all-namespaces", 'A', T_BOOL, AT(all_namespaces), OPT_SELECT, NULL,
+	{ "all-namespaces", 'A', T_BOOL, AT(all_namespaces), OPT_SELECT | OPT_AUTH, NULL,
 	  "in all namespaces" },
 	{ "clusters", 0, T_BOOL, AT(clusters), OPT_GET | OPT_LOGS, NULL,
 	  "ask every cluster of the fleet; shows cluster, region, node and availability zones" },
@@ -36,6 +37,10 @@ static const struct flag flags[] = {
 	  "leave out the line of column names" },
 	{ "show-labels", 0, T_BOOL, AT(show_labels), OPT_GET, NULL,
 	  "a last column with all labels" },
+	{ "show-kind", 0, T_BOOL, AT(show_kind), OPT_GET, NULL, "names as TYPE/NAME" },
+	{ "show-managed-fields", 0, T_BOOL, AT(show_managed), OPT_OUTPUT, NULL,
+	  "with metadata.managedFields in -o yaml and json" },
+	{ "raw", 0, T_STR, AT(raw), OPT_GET, "PATH", "print what the server answers for a path" },
 	{ "sort-by", 0, T_STR, AT(sort_by), OPT_GET, "JSONPATH",
 	  "order by this field, e.g. .metadata.creationTimestamp" },
 	{ "ignore-not-found", 0, T_BOOL, AT(ignore_not_found), OPT_GET | OPT_DELETE, NULL,
@@ -43,7 +48,34 @@ static const struct flag flags[] = {
 	{ "filename", 'f', T_STRS, AT(files), OPT_FILES, "FILE",
 	  "file, folder, URL or - for standard input; may be repeated" },
 	{ "recursive", 'R', T_BOOL, AT(recursive), OPT_FILES, NULL, "folders with all below them" },
-	{ "dry-run", 0, T_STR, AT(dry_run), OPT_WRITE | OPT_DELETE, "MODE",
+	{ "from-literal", 0, T_STRS, AT(literals), OPT_CREATE, "KEY=VALUE",
+	  "create configmap, secret: an entry; may be repeated" },
+	{ "from-file", 0, T_STRS, AT(from_files), OPT_CREATE, "[KEY=]FILE",
+	  "create configmap, secret: an entry from a file; may be repeated" },
+	{ "from-env-file", 0, T_STRS, AT(env_files), OPT_CREATE, "FILE",
+	  "create configmap, secret: an entry from each KEY=VALUE line" },
+	{ "secret-type", 0, T_STR, AT(secret_type), OPT_CREATE, "TYPE",
+	  "create secret: its type (Opaque)" },
+	{ "type", 0, T_STR, AT(patch_type), OPT_PATCH, "TYPE",
+	  "strategic (default), merge or json" },
+	{ "patch", 'p', T_STR, AT(patch), OPT_PATCH, "PATCH", "the patch, JSON or YAML" },
+	{ "subresource", 0, T_STR, AT(subresource), OPT_PATCH | OPT_AUTH | OPT_GET, "NAME",
+	  "status or scale" },
+	{ "quiet", 'q', T_BOOL, AT(quiet), OPT_AUTH, NULL,
+	  "print nothing: the exit status says it" },
+	{ "ignore-daemonsets", 0, T_BOOL, AT(ignore_daemonsets), OPT_DRAIN, NULL,
+	  "leave pods of DaemonSets" },
+	{ "delete-emptydir-data", 0, T_BOOL, AT(delete_emptydir), OPT_DRAIN, NULL,
+	  "evict pods with emptyDir volumes too; their data is lost" },
+	{ "pod-selector", 0, T_STR, AT(pod_selector), OPT_DRAIN, "SELECTOR",
+	  "evict only pods with these labels" },
+	{ "types", 0, T_STR, AT(types), OPT_EVENTS, "LIST",
+	  "events of these types: Warning,Normal" },
+	{ "for", 0, T_STR, AT(for_condition), OPT_EVENTS, "TYPE/NAME", "events about this object" },
+	{ "recursive", 0, T_BOOL, AT(recursive), OPT_EXPLAIN, NULL,
+	  "the names of all fields below" },
+	{ "dry-run", 0, T_STR, AT(dry_run),
+	  OPT_WRITE | OPT_DELETE | OPT_DRAIN | OPT_LABEL | OPT_SCALE, "MODE",
 	  "none, client or server: check, change nothing" },
 	{ "field-manager", 0, T_STR, AT(field_manager), OPT_WRITE, "NAME",
 	  "owner of the fields written (rctl)" },
@@ -53,19 +85,22 @@ static const struct flag flags[] = {
 	  "take over fields that others own" },
 	{ "overwrite", 0, T_BOOL, AT(overwrite), OPT_LABEL, NULL,
 	  "change values that are there already" },
-	{ "all", 0, T_BOOL, AT(all), OPT_DELETE | OPT_LABEL | OPT_WAIT, NULL,
+	{ "all", 0, T_BOOL, AT(all), OPT_DELETE | OPT_LABEL | OPT_WAIT | OPT_DRAIN, NULL,
 	  "every object of the kind in the namespace" },
 	{ "cascade", 0, T_STR, AT(propagation), OPT_DELETE, "MODE",
 	  "background (default), foreground or orphan: what happens to dependents" },
-	{ "grace-period", 0, T_INT, AT(grace_s), OPT_DELETE, "SECONDS",
+	{ "grace-period", 0, T_INT, AT(grace_s), OPT_DELETE | OPT_DRAIN, "SECONDS",
 	  "time to end in peace; -1 = the object's own" },
 	{ "force", 0, T_BOOL, AT(force), OPT_DELETE, NULL,
 	  "remove at once, without waiting for the node's word" },
+	{ "force", 0, T_BOOL, AT(force), OPT_DRAIN, NULL,
+	  "evict pods that nothing will start again too" },
 	{ "now", 0, T_BOOL, AT(now), OPT_DELETE, NULL, "grace period of 1 second" },
 	{ "wait", 0, T_BOOL, AT(wait), OPT_DELETE | OPT_APPLY, NULL,
 	  "delete: wait until it is gone (default; --wait=false); apply: until all is ready" },
 	{ "timeout", 0, T_DURATION, AT(timeout_ms),
-	  OPT_DELETE | OPT_WAIT | OPT_ROLLOUT | OPT_DEV | OPT_APPLY, "DURATION", "longest wait" },
+	  OPT_DELETE | OPT_WAIT | OPT_ROLLOUT | OPT_DEV | OPT_APPLY | OPT_DRAIN, "DURATION",
+	  "longest wait" },
 	{ "container", 'c', T_STR, AT(container), OPT_LOGS, "NAME", "which container of the pod" },
 	{ "follow", 'f', T_BOOL, AT(follow), OPT_LOGS, NULL, "go on as lines come" },
 	{ "previous", 'p', T_BOOL, AT(previous), OPT_LOGS, NULL, "of the container's last run" },
@@ -117,6 +152,7 @@ static const struct flag *find(unsigned groups, struct str name, char letter)
 static int set(struct options *o, const struct flag *f, const char *value, struct error *err)
 {
 	char *p = (char *)o + f->at;
+	struct strings *list = (struct strings *)(void *)p;
 	int64_t ns = 0;
 	switch (f->type) {
 	case T_BOOL:
@@ -131,15 +167,17 @@ static int set(struct options *o, const struct flag *f, const char *value, struc
 		*(const char **)(void *)p = value;
 		return 0;
 	case T_STRS:
-		if (o->files_len == FILES_MAX)
+		if (list->len == STRINGS_MAX)
 			return error_set(err, ERR_BAD_REQUEST, "--%s: more than %d", f->name,
-					 FILES_MAX);
-		o->files[o->files_len++] = value;
+					 STRINGS_MAX);
+		list->v[list->len++] = value;
 		return 0;
 	case T_INT:
 		if (!str_to_i64(str_of(value), (int64_t *)(void *)p))
 			return error_set(err, ERR_BAD_REQUEST, "--%s is a whole number, not \"%s\"",
 					 f->name, value);
+		if (f->at == AT(tail))
+			o->tail_given = true;
 		return 0;
 	case T_DURATION:
 		if (duration_parse_go(str_of(value), &ns, NULL) != 0)

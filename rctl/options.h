@@ -14,20 +14,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ARGS_MAX = 512, FILES_MAX = 256 };
+enum { ARGS_MAX = 512, STRINGS_MAX = 256 };
+
+/* Values of a flag that may be repeated. */
+struct strings {
+	const char *v[STRINGS_MAX];
+	size_t len;
+};
 
 struct options {
 	/* of every verb */
 	const char *kubeconfig, *context, *ns;
 	bool help;
 	/* output */
-	const char *output; /* "", wide, json, yaml, name, jsonpath=… */
-	const char *selector, *field_selector, *sort_by;
-	const char *show_kind;
+	const char *output; /* "", wide, json, yaml, name, jsonpath=…, custom-columns=… */
+	const char *selector, *field_selector, *sort_by, *raw;
 	bool all_namespaces, watch, watch_only, no_headers, show_labels, clusters, ignore_not_found;
+	bool show_kind, show_managed;
 	/* files */
-	const char *files[FILES_MAX];
-	size_t files_len;
+	struct strings files;
 	bool recursive;
 	/* writes */
 	const char *dry_run; /* none, server, client */
@@ -36,10 +41,18 @@ struct options {
 	bool force, force_conflicts, all, now, wait_given, wait, server_side, overwrite;
 	int64_t grace_s;    /* -1 = the object's own */
 	int64_t timeout_ms; /* -1 = not given */
+	/* create, patch, auth, events */
+	struct strings literals, from_files, env_files;
+	const char *patch_type, *patch, *subresource, *secret_type, *types;
+	bool quiet;
+	/* drain */
+	bool ignore_daemonsets, delete_emptydir;
+	const char *pod_selector;
 	/* logs */
 	const char *container, *since;
 	bool follow, previous, timestamps, prefix, all_containers;
 	int64_t tail; /* -1 = all */
+	bool tail_given;
 	int64_t limit_bytes;
 	/* wait, scale, rollout */
 	const char *for_condition;
@@ -68,7 +81,13 @@ enum {
 	OPT_APPLY = 1 << 10,
 	OPT_ROLLOUT = 1 << 11,
 	OPT_LABEL = 1 << 12,
-	OPT_ALL = 1 << 13, /* global flags: every verb */
+	OPT_CREATE = 1 << 13,
+	OPT_PATCH = 1 << 14,
+	OPT_DRAIN = 1 << 15,
+	OPT_EXPLAIN = 1 << 16,
+	OPT_EVENTS = 1 << 17,
+	OPT_AUTH = 1 << 18,
+	OPT_ALL = 1 << 30, /* global flags: every verb */
 };
 
 /*

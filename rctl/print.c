@@ -1,13 +1,17 @@
 /* Tables in columns, objects as JSON, YAML, names or JSONPath. */
 #include "base/mem.h"
+#include "columns.h"
 #include "jsonpath/jsonpath.h"
 #include "rctl.h"
+#include "sys/env.h"
+#include "sys/file.h"
 #include "yaml/yaml.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { COLUMNS_MAX = 64, GAP = 3 };
+enum { COLUMNS_MAX = 64, GAP = 3, FORMAT_BYTES_MAX = 1 << 20 };
 
 struct row {
 	struct row *next;
@@ -21,7 +25,8 @@ struct table {
 	size_t len;                 /* columns from the server */
 	struct str extra[COLUMNS_MAX];
 	size_t extra_len;
-	bool namespaces, labels;
+	bool namespaces, labels, colours;
+	struct str prefix;         /* of the first column: "deployment.apps/" */
 	size_t width[COLUMNS_MAX]; /* as printed last: a watch goes on in the same columns */
 	struct row *head, **tail;
 };
@@ -30,6 +35,7 @@ struct table *table_new(void)
 {
 	struct table *t = mem_new(struct table, 1);
 	t->tail = &t->head;
+	t->colours = print_colours(STDOUT_FILENO);
 	return t;
 }
 
@@ -58,6 +64,19 @@ void table_columns(struct table *t, const struct json *defs, bool wide)
 									    : name.p[k]);
 		t->names[t->len++] = str_n(up, name.len);
 	}
+}
+
+void table_plain_columns(struct table *t, const struct str *names, size_t n)
+{
+	for (size_t i = 0; i < n && t->len < COLUMNS_MAX / 2; i++) {
+		t->source[t->len] = t->len;
+		t->names[t->len++] = arena_str(&t->arena, names[i]);
+	}
+}
+
+void table_prefix(struct table *t, struct str prefix)
+{
+	t->prefix = arena_str(&t->arena, prefix);
 }
 
 void table_extra_columns(struct table *t, const char *const *names, size_t n)
@@ -108,8 +127,12 @@ void table_row(struct table *t, const struct json *row, struct str ns, const cha
 	size_t n = 0;
 	if (t->namespaces)
 		r->cells[n++] = arena_str(&t->arena, ns);
-	for (size_t i = 0; i < t->len; i++)
-		r->cells[n++] = cell_text(t, json_at(cells, t->source[i]));
+	for (size_t i = 0; i < t->len; i++) {
+		struct str text = cell_text(t, json_at(cells, t->source[i]));
+		if (i == 0 && t->prefix.len)
+			text = arena_strf(&t->arena, "%.*s%.*s", STR_ARG(t->prefix), STR_ARG(text));
+		r->cells[n++] = text;
+	}
 	for (size_t i = 0; i < extra_len; i++)
 		r->cells[n++] =
 			arena_str(&t->arena, str_of(extra[i] && *extra[i] ? extra[i] : "<none>"));
@@ -119,14 +142,60 @@ void table_row(struct table *t, const struct json *row, struct str ns, const cha
 	t->tail = &r->next;
 }
 
-static void put_line(const struct str *cells, const size_t *width, size_t n)
+void table_cells(struct table *t, const struct str *cells, size_t n)
+{
+	struct row *r = arena_new(&t->arena, struct row, 1);
+	for (size_t i = 0; i < n && i < COLUMNS_MAX; i++)
+		r->cells[i] = arena_str(&t->arena, cells[i]);
+	*t->tail = r;
+	t->tail = &r->next;
+}
+
+/* Words that say how something is: red when it is bad, yellow when it is on its way. */
+static const char *colour_of(struct str name, struct str cell)
+{
+	static const char *const bad[] = { "Failed",  "Error",   "CrashLoopBackOff", "NotReady",
+					   "Unknown", "Evicted", "OOMKilled",        "dead",
+					   "firing",  "Warning" };
+	static const char *const going[] = {
+		"Pending",         "Terminating",        "ContainerCreating",
+		"PodInitializing", "SchedulingDisabled", "pending"
+	};
+	static const char *const columns[] = { "STATUS", "PHASE", "STATE", "TYPE", "PID" };
+	bool says = false;
+	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+		says |= str_is(name, columns[i]);
+	for (size_t i = 0; says && i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (str_find_str(cell, str_of(bad[i]), 0) >= 0)
+			return "\033[31m";
+	for (size_t i = 0; says && i < sizeof(going) / sizeof(going[0]); i++)
+		if (str_find_str(cell, str_of(going[i]), 0) >= 0)
+			return "\033[33m";
+	return NULL;
+}
+
+/* Columns a terminal shows for UTF-8 text: one for each character. */
+static size_t shown(struct str s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s.len; i++)
+		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static void put_line(const struct table *t, const struct str *names, const struct str *cells,
+		     size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (i + 1 == n)
-			(void)printf("%.*s\n", STR_ARG(cells[i]));
-		else
-			(void)printf("%-*.*s", (int)(width[i] + GAP), STR_ARG(cells[i]));
+		const char *colour = !t->colours      ? NULL
+				     : cells == names ? "\033[1m"
+						      : colour_of(names[i], cells[i]);
+		(void)printf("%s%.*s%s", colour ? colour : "", STR_ARG(cells[i]),
+			     colour ? "\033[0m" : "");
+		if (i + 1 < n)
+			(void)printf("%*s", (int)(t->width[i] + GAP - shown(cells[i])), "");
 	}
+	(void)putchar('\n');
 }
 
 void table_print(struct table *t, bool headers)
@@ -142,22 +211,65 @@ void table_print(struct table *t, bool headers)
 	if (t->labels)
 		names[n++] = STR("LABELS");
 	for (size_t i = 0; i < n; i++) {
-		if (headers && names[i].len > t->width[i])
-			t->width[i] = names[i].len;
+		if (headers && shown(names[i]) > t->width[i])
+			t->width[i] = shown(names[i]);
 		for (const struct row *r = t->head; r; r = r->next)
-			if (r->cells[i].len > t->width[i])
-				t->width[i] = r->cells[i].len;
+			if (shown(r->cells[i]) > t->width[i])
+				t->width[i] = shown(r->cells[i]);
 	}
 	if (headers)
-		put_line(names, t->width, n);
+		put_line(t, names, names, n);
 	for (const struct row *r = t->head; r; r = r->next)
-		put_line(r->cells, t->width, n);
+		put_line(t, names, r->cells, n);
 	(void)fflush(stdout);
 	t->head = NULL; /* printed; a watch adds more */
 	t->tail = &t->head;
 }
 
 /* ---- objects ---- */
+
+bool print_colours(int fd)
+{
+	const char *none = env_get("NO_COLOR");
+	const char *term = env_get("TERM");
+	return isatty(fd) && !(none && *none) && !(term && strcmp(term, "dumb") == 0);
+}
+
+/* What kubectl leaves out unless it is asked for. */
+static void hide_managed(const struct rctl *r, struct json *obj)
+{
+	if (r->opt.show_managed)
+		return;
+	(void)json_removec(json_getc(obj, "metadata"), "managedFields");
+	struct json *items = json_getc(obj, "items");
+	for (size_t i = 0; i < json_len(items); i++)
+		(void)json_removec(json_getc(json_at(items, i), "metadata"), "managedFields");
+}
+
+static int print_columns(struct rctl *r, const struct columns *c, const struct json *obj)
+{
+	struct table *t = table_new();
+	table_plain_columns(t, c->names, c->len);
+	const struct json *items = json_getc(obj, "items");
+	for (size_t i = 0; i < (items ? json_len(items) : 1); i++) {
+		struct json row = json_object();
+		(void)json_setc(&r->arena, &row, "cells",
+				columns_cells(c, &r->arena, items ? json_at(items, i) : obj));
+		table_row(t, &row, STR(""), NULL, 0);
+	}
+	table_print(t, !r->opt.no_headers);
+	(void)table_free(t);
+	return 0;
+}
+
+static int read_format(struct rctl *r, struct str path, struct str *ret, struct error *err)
+{
+	struct buf b = { 0 };
+	int rc = file_read(arena_str(&r->arena, path).p, FORMAT_BYTES_MAX, &b, err);
+	*ret = arena_str(&r->arena, buf_str(&b));
+	buf_fini(&b);
+	return rc;
+}
 
 bool print_is_table(const struct rctl *r)
 {
@@ -196,10 +308,14 @@ static int print_jsonpath(struct rctl *r, struct str template, const struct json
 	return rc;
 }
 
-int print_object(struct rctl *r, const struct json *obj, struct error *err)
+int print_object(struct rctl *r, struct json *obj, struct error *err)
 {
 	struct str o = str_of(r->opt.output);
 	struct buf out = { 0 };
+	struct columns columns;
+	struct str text;
+	int rc = 0;
+	hide_managed(r, obj);
 	if (str_is(o, "json")) {
 		json_write_pretty(&out, obj, 4);
 		buf_addc(&out, '\n');
@@ -213,9 +329,21 @@ int print_object(struct rctl *r, const struct json *obj, struct error *err)
 			print_name(r, obj);
 	} else if (str_starts(o, STR("jsonpath="))) {
 		return print_jsonpath(r, str_sub(o, 9, o.len), obj, err);
+	} else if (str_starts(o, STR("jsonpath-file="))) {
+		rc = read_format(r, str_sub(o, 14, o.len), &text, err);
+		return rc ? rc : print_jsonpath(r, text, obj, err);
+	} else if (str_starts(o, STR("custom-columns="))) {
+		rc = columns_parse(&r->arena, str_sub(o, 15, o.len), &columns, err);
+		return rc ? rc : print_columns(r, &columns, obj);
+	} else if (str_starts(o, STR("custom-columns-file="))) {
+		rc = read_format(r, str_sub(o, 20, o.len), &text, err);
+		if (!rc)
+			rc = columns_parse_file(&r->arena, text, &columns, err);
+		return rc ? rc : print_columns(r, &columns, obj);
 	} else {
 		return error_set(err, ERR_BAD_REQUEST,
-				 "-o %.*s: use wide, json, yaml, name or jsonpath=TEMPLATE",
+				 "-o %.*s: use wide, json, yaml, name, jsonpath=TEMPLATE or "
+				 "custom-columns=NAME:PATH,…",
 				 STR_ARG(o));
 	}
 	(void)fwrite(out.p ? out.p : "", 1, out.len, stdout);

@@ -73,11 +73,42 @@ enum { TARGETS_MAX = 512 };
 ATTR_MUSTCHECK int rctl_targets(struct rctl *r, size_t from, struct target *out, size_t *n,
 				struct error *err);
 
+/* The same behind rctl_connect(), for verbs: 0, or the exit status with the reason said. */
+int rctl_target_list(struct rctl *r, size_t from, struct target *list, size_t *n);
+
+/* Types without a name become the objects that -l or --all select, at most TARGETS_MAX. */
+int rctl_expand(struct rctl *r, struct target *list, size_t *n);
+
+/* ---- changes; each honours --dry-run and -o ---- */
+
+bool rctl_dry(const struct rctl *r, const char *mode); /* --dry-run=mode was given */
+int rctl_patch_call(struct rctl *r, const char *path, const char *type, struct str body,
+		    struct reply *reply);
+/* Says "TYPE/NAME done", or what went wrong; the exit status. */
+int rctl_changed(struct rctl *r, const struct target *t, const struct reply *reply,
+		 const char *done);
+/* Both at once. */
+int rctl_patch(struct rctl *r, const struct target *t, const char *path, const char *type,
+	       struct str body, const char *done);
+
 /* Path of the target in the namespace chosen; "" name = the collection with selectors as query. */
 char *rctl_target_path(struct rctl *r, const struct target *t);
 
 /* "deployment.apps/web", as -o name prints. */
 struct str rctl_name_of(struct rctl *r, const struct client_resource *res, struct str name);
+
+/* ---- the fleet (fleet.c) ---- */
+
+enum { MEMBERS_MAX = 512 };
+
+/* One cluster, spoken to through the global API as the same user. */
+struct member {
+	struct str name, region;
+	struct rctl *at; /* a run of its own, with its own arena and discovery */
+};
+/* Every Cluster object's; ERR_NOT_FOUND says that --clusters wants the global API. */
+ATTR_MUSTCHECK int fleet_members(struct rctl *r, struct member **ret, size_t *n, struct error *err);
+void fleet_leave(struct member *list, size_t n);
 
 /* ---- manifests (manifest.c) ---- */
 
@@ -95,6 +126,8 @@ struct documents {
 ATTR_MUSTCHECK int manifest_read(struct rctl *r, struct documents *ret, struct error *err);
 /* "web.yaml:17" of a field path ("spec.replicas") in the document. */
 struct str manifest_line(struct rctl *r, const struct document *d, struct str field);
+/* What the server says about a document, with the lines of the fields it is about. */
+void manifest_blame(struct rctl *r, const struct document *d, const struct reply *reply);
 /* Resource and path of a document; metadata.namespace is filled in. */
 ATTR_MUSTCHECK int manifest_target(struct rctl *r, struct document *d,
 				   const struct client_resource **res, char **path,
@@ -106,6 +139,9 @@ struct table;
 struct table *table_new(void);
 struct table *table_free(struct table *t);
 void table_columns(struct table *t, const struct json *definitions, bool wide);
+/* Names as they are, cells in their order. */
+void table_plain_columns(struct table *t, const struct str *names, size_t n);
+void table_prefix(struct table *t, struct str prefix); /* before the first cell of each row */
 void table_row(struct table *t, const struct json *row, struct str ns, const char *const *extra,
 	       size_t extra_len);
 void table_extra_columns(struct table *t, const char *const *names, size_t n);
@@ -113,9 +149,24 @@ void table_namespaces(struct table *t, bool on);
 void table_labels(struct table *t, bool on);
 void table_print(struct table *t, bool headers);
 
-/* One object or list in the output format; false when the format is a table's. */
+/* A terminal that wants colours: NO_COLOR and TERM=dumb are heeded. */
+bool print_colours(int fd);
+
 bool print_is_table(const struct rctl *r);
-ATTR_MUSTCHECK int print_object(struct rctl *r, const struct json *obj, struct error *err);
+/* One object or list in the output format, which is no table's.  Takes managedFields out of it. */
+ATTR_MUSTCHECK int print_object(struct rctl *r, struct json *obj, struct error *err);
+
+/* A row of plain texts (table_plain_columns). */
+void table_cells(struct table *t, const struct str *cells, size_t n);
+
+/* The object that create's arguments describe (make.c); ERR_BAD_REQUEST = wrong usage. */
+ATTR_MUSTCHECK int make_object(struct rctl *r, struct json *ret, struct error *err);
+
+/* When an Event happened last (events.c). */
+int64_t event_time_ms(const struct json *event);
+
+/* Lets the loop run for so long. */
+void rctl_pause(struct rctl *r, int ms);
 
 /* ---- verbs: return the exit status ---- */
 typedef int (*verb_fn)(struct rctl *r);
@@ -131,9 +182,19 @@ int verb_rollout(struct rctl *r);
 int verb_scale(struct rctl *r);
 int verb_label(struct rctl *r);
 int verb_annotate(struct rctl *r);
+int verb_patch(struct rctl *r);
+int verb_edit(struct rctl *r);
+int verb_replace(struct rctl *r);
+int verb_taint(struct rctl *r);
+int verb_cordon(struct rctl *r);
+int verb_uncordon(struct rctl *r);
+int verb_drain(struct rctl *r);
 int verb_events(struct rctl *r);
 int verb_top(struct rctl *r);
+int verb_explain(struct rctl *r);
 int verb_api_resources(struct rctl *r);
+int verb_api_versions(struct rctl *r);
+int verb_auth(struct rctl *r);
 int verb_version(struct rctl *r);
 int verb_config(struct rctl *r);
 int verb_dev(struct rctl *r);

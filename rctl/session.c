@@ -8,15 +8,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void reply_fini(struct reply *r)
 {
 	buf_fini(&r->body);
 }
 
+static const char *error_word(void)
+{
+	return print_colours(STDERR_FILENO) ? "\033[1;31merror:\033[0m " : "error: ";
+}
+
 int rctl_fail(const struct error *err)
 {
-	(void)fprintf(stderr, "error: %s\n", err->msg);
+	(void)fprintf(stderr, "%s%s\n", error_word(), err->msg);
 	return 1;
 }
 
@@ -24,7 +30,7 @@ int rctl_usage(const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	(void)fputs("error: ", stderr);
+	(void)fputs(error_word(), stderr);
 	(void)vfprintf(stderr, fmt, ap);
 	(void)fputs("\n", stderr);
 	va_end(ap);
@@ -148,6 +154,17 @@ int rctl_resource(struct rctl *r, struct str name, const struct client_resource 
 	*ret = client_discovery_find(r->discovery, name);
 	if (*ret)
 		return 0;
+	static const char *const of_clusters[] = { "pods", "pod",         "po", "nodes",
+						   "node", "replicasets", "rs" };
+	bool there = false;
+	for (size_t i = 0; i < sizeof(of_clusters) / sizeof(of_clusters[0]); i++)
+		there |= str_is(name, of_clusters[i]);
+	if (there && client_discovery_find(r->discovery, STR("clusters")))
+		return error_set(
+			err, ERR_NOT_FOUND,
+			"the global API has no %.*s: clusters have them; add --clusters, or "
+			"choose one with --context",
+			STR_ARG(name));
 	return error_set(
 		err, ERR_NOT_FOUND,
 		"the server has no resource type \"%.*s\"; 'rctl api-resources' lists those it has",
@@ -276,4 +293,104 @@ char *rctl_target_path(struct rctl *r, const struct target *t)
 	char *path = arena_strdup(&r->arena, buf_cstr(&p));
 	buf_fini(&p);
 	return path;
+}
+
+int rctl_target_list(struct rctl *r, size_t from, struct target *list, size_t *n)
+{
+	struct error err = { 0 };
+	*n = 0;
+	if (rctl_connect(r, &err) != 0)
+		return rctl_fail(&err);
+	int rc = rctl_targets(r, from, list, n, &err);
+	if (rc)
+		*n = 0;
+	if (rc)
+		return rc == ERR_BAD_REQUEST ? rctl_usage("%s", err.msg) : rctl_fail(&err);
+	return 0;
+}
+
+int rctl_expand(struct rctl *r, struct target *list, size_t *n)
+{
+	struct target *named = arena_new(&r->arena, struct target, TARGETS_MAX);
+	struct error err = { 0 };
+	size_t len = 0;
+	for (size_t i = 0; i < *n; i++) {
+		struct json all;
+		if (list[i].name.len) {
+			if (len < TARGETS_MAX)
+				named[len++] = list[i];
+			continue;
+		}
+		if (!r->opt.all && !r->opt.selector && !r->opt.field_selector)
+			return rctl_usage("say which: names, -l SELECTOR or --all");
+		if (rctl_get_json(r, rctl_target_path(r, &list[i]), &all, &err) != 0)
+			return rctl_fail(&err);
+		const struct json *items = json_getc(&all, "items");
+		for (size_t k = 0; k < json_len(items) && len < TARGETS_MAX; k++)
+			named[len++] = (struct target){
+				list[i].resource,
+				json_str(json_dig(json_at(items, k), "metadata", "name", NULL))
+			};
+	}
+	for (size_t i = 0; i < len; i++)
+		list[i] = named[i];
+	*n = len;
+	if (!len)
+		(void)fputs("No resources found\n", stderr);
+	return 0;
+}
+
+/* ---- changes ---- */
+
+bool rctl_dry(const struct rctl *r, const char *mode)
+{
+	return r->opt.dry_run && strcmp(r->opt.dry_run, mode) == 0;
+}
+
+int rctl_patch_call(struct rctl *r, const char *path, const char *type, struct str body,
+		    struct reply *reply)
+{
+	if (rctl_dry(r, "server"))
+		path = arena_printf(&r->arena, "%s%cdryRun=All", path,
+				    strchr(path, '?') ? '&' : '?');
+	return rctl_call(
+		r,
+		&(struct client_request){
+			.method = "PATCH", .path = path, .content_type = type, .body = body },
+		reply);
+}
+
+int rctl_changed(struct rctl *r, const struct target *t, const struct reply *reply,
+		 const char *done)
+{
+	struct error err = { 0 };
+	struct json obj;
+	if (reply->err.code)
+		return rctl_fail(&reply->err);
+	if (!*r->opt.output) {
+		(void)printf("%.*s %s%s\n", STR_ARG(rctl_name_of(r, t->resource, t->name)), done,
+			     rctl_dry(r, "server") ? " (server dry run)" : "");
+		(void)fflush(stdout);
+		return 0;
+	}
+	if (json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply->body)), NULL, &obj, &err) !=
+		    0 ||
+	    print_object(r, &obj, &err) != 0)
+		return rctl_fail(&err);
+	return 0;
+}
+
+int rctl_patch(struct rctl *r, const struct target *t, const char *path, const char *type,
+	       struct str body, const char *done)
+{
+	struct reply reply;
+	if (rctl_dry(r, "client")) {
+		(void)printf("%.*s %s (dry run)\n", STR_ARG(rctl_name_of(r, t->resource, t->name)),
+			     done);
+		return 0;
+	}
+	(void)rctl_patch_call(r, path, type, body, &reply);
+	int status = rctl_changed(r, t, &reply, done);
+	reply_fini(&reply);
+	return status;
 }

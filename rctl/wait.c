@@ -3,16 +3,19 @@
 #include "rctl.h"
 #include "sys/clock.h"
 #include "sys/loop.h"
+#include "text/rfc3339.h"
+#include "yaml/yaml.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { POLL_MS = 300, WAIT_MS = 30000, ROLLOUT_MS = 600000 };
+enum { POLL_MS = 300, PROGRESS_MS = 1000, WAIT_MS = 30000, ROLLOUT_MS = 600000 };
 
 /* ---- conditions ---- */
 
-static void pause_ms(struct rctl *r, int ms)
+void rctl_pause(struct rctl *r, int ms)
 {
 	uint64_t until = clock_mono_ms() + (uint64_t)ms;
 	for (uint64_t now; (now = clock_mono_ms()) < until;)
@@ -64,6 +67,29 @@ static int jsonpath_holds(struct rctl *r, const struct json *obj, struct str wha
 	return 0;
 }
 
+/* Of kinds that say so by a condition; what has no status is ready as soon as it is there. */
+static bool is_ready(const struct json *obj)
+{
+	static const char *const says[] = { "Available", "Ready", "Established" };
+	struct str phase = json_str(json_dig(obj, "status", "phase", NULL));
+	const struct json *list = json_dig(obj, "status", "conditions", NULL);
+	int64_t want = json_i64(json_dig(obj, "spec", "replicas", NULL), 0);
+	struct str kind = json_str(json_getc(obj, "kind"));
+	if (str_is(kind, "Deployment"))
+		return condition_holds(obj, STR("Available")) &&
+		       json_i64(json_dig(obj, "status", "updatedReplicas", NULL), 0) >= want &&
+		       json_i64(json_dig(obj, "status", "availableReplicas", NULL), 0) >= want;
+	if (str_is(kind, "Pod") && str_is(phase, "Succeeded"))
+		return true;
+	for (size_t i = 0; i < json_len(list); i++)
+		for (size_t k = 0; k < sizeof(says) / sizeof(says[0]); k++)
+			if (str_is(json_str(json_getc(json_at(list, i), "type")), says[k]))
+				return condition_holds(obj, str_of(says[k]));
+	/* kinds whose controller has not spoken yet */
+	return !str_is(kind, "Pod") && !str_is(kind, "Placement") &&
+	       !str_is(kind, "CustomResourceDefinition");
+}
+
 static int holds(struct rctl *r, const char *path, const char *condition, bool *ret,
 		 struct error *err)
 {
@@ -79,6 +105,10 @@ static int holds(struct rctl *r, const char *path, const char *condition, bool *
 	}
 	if (rc)
 		return rc;
+	if (str_is(c, "ready")) {
+		*ret = is_ready(&obj);
+		return 0;
+	}
 	if (str_starts(c, STR("condition="))) {
 		*ret = condition_holds(&obj, str_sub(c, 10, c.len));
 		return 0;
@@ -91,10 +121,23 @@ static int holds(struct rctl *r, const char *path, const char *condition, bool *
 		condition);
 }
 
+/* A line that stays while something is waited for, on a terminal; ms 0 takes it away. */
+static void progress(uint64_t ms, const char *condition, struct str what)
+{
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (ms >= PROGRESS_MS)
+		(void)fprintf(stderr, "\r\033[Kwaiting for %s on %.*s … %" PRIu64 " s", condition,
+			      STR_ARG(what), ms / 1000);
+	else if (!ms)
+		(void)fputs("\r\033[K", stderr);
+}
+
 /* Polls: simple, works against every server, and a person does not see the difference. */
 int wait_for(struct rctl *r, const char *path, struct str what, const char *condition,
 	     uint64_t deadline_ms, struct error *err)
 {
+	uint64_t start = clock_mono_ms();
 	for (;;) {
 		bool yes = false;
 		struct arena keep = r->arena;
@@ -102,12 +145,15 @@ int wait_for(struct rctl *r, const char *path, struct str what, const char *cond
 		int rc = holds(r, path, condition, &yes, err);
 		arena_fini(&r->arena);
 		r->arena = keep;
+		uint64_t now = clock_mono_ms();
+		bool over = rc || yes || now >= deadline_ms;
+		progress(over ? 0 : now - start, condition, what);
 		if (rc || yes)
 			return rc;
-		if (clock_mono_ms() >= deadline_ms)
+		if (over)
 			return error_set(err, ERR_TIMEOUT, "timed out waiting for %s on %.*s",
 					 condition, STR_ARG(what));
-		pause_ms(r, POLL_MS);
+		rctl_pause(r, POLL_MS);
 	}
 }
 
@@ -255,37 +301,28 @@ static int rollout_status(struct rctl *r, const struct target *t)
 			status = rctl_fail(&err);
 			break;
 		}
-		pause_ms(r, POLL_MS);
+		rctl_pause(r, POLL_MS);
 	}
 	buf_fini(&last);
 	return status;
 }
 
-static int patch(struct rctl *r, const struct target *t, const char *type, const char *body,
-		 const char *done)
+static int merge(struct rctl *r, const struct target *t, const char *body, const char *done)
 {
-	struct reply reply;
-	int rc = rctl_call(r,
-			   &(struct client_request){ .method = "PATCH",
-						     .path = rctl_target_path(r, t),
-						     .content_type = type,
-						     .body = str_of(body) },
-			   &reply);
-	if (rc)
-		(void)rctl_fail(&reply.err);
-	else
-		(void)printf("%.*s %s\n", STR_ARG(rctl_name_of(r, t->resource, t->name)), done);
-	reply_fini(&reply);
-	return rc ? 1 : 0;
+	return rctl_patch(r, t, rctl_target_path(r, t), "application/merge-patch+json",
+			  str_of(body), done);
 }
 
 static int restart(struct rctl *r, const struct target *t)
 {
+	struct buf now = { 0 };
+	rfc3339_write(&now, clock_unix_ms() / 1000);
 	char *body = arena_printf(&r->arena,
 				  "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{"
-				  "\"kubectl.kubernetes.io/restartedAt\":\"%" PRId64 "\"}}}}}",
-				  clock_unix_ms());
-	return patch(r, t, "application/merge-patch+json", body, "restarted");
+				  "\"kubectl.kubernetes.io/restartedAt\":\"%s\"}}}}}",
+				  buf_cstr(&now));
+	buf_fini(&now);
+	return merge(r, t, body, "restarted");
 }
 
 /* ---- history and undo: the revisions are the ReplicaSets ---- */
@@ -299,6 +336,10 @@ static int64_t revision_of(const struct json *rs)
 	return v;
 }
 
+/*
+ * The ReplicaSets of the object.  A Deployment of the global API has none of its own: then those of the first
+ * cluster that it was placed in; all clusters get the same template.
+ */
 static int owned_sets(struct rctl *r, const struct target *t, struct json *ret, struct error *err)
 {
 	struct json d;
@@ -306,22 +347,46 @@ static int owned_sets(struct rctl *r, const struct target *t, struct json *ret, 
 	int rc = rctl_get_json(r, rctl_target_path(r, t), &d, err);
 	if (rc)
 		return rc;
-	struct str uid = json_str(json_dig(&d, "metadata", "uid", NULL));
-	char *path = arena_printf(&r->arena, "/apis/apps/v1/namespaces/%.*s/replicasets",
-				  STR_ARG(rctl_ns(r)));
-	rc = rctl_get_json(r, path, &all, err);
+	struct str placed =
+		json_str(json_dig(&d, "metadata", "annotations", "fleet.rctl.io/placed", NULL));
+	ptrdiff_t eq = str_find(placed, '=', 0);
+	const char *base =
+		eq > 0 ? arena_printf(&r->arena, "/clusters/%.*s", (int)eq, placed.p) : "";
+	rc = rctl_get_json(r,
+			   arena_printf(&r->arena, "%s/apis/apps/v1/namespaces/%.*s/replicasets",
+					base, STR_ARG(rctl_ns(r))),
+			   &all, err);
 	if (rc)
 		return rc;
 	*ret = json_array();
 	const struct json *items = json_getc(&all, "items");
-	for (size_t i = 0; i < json_len(items); i++)
-		if (str_eq(json_str(json_getc(json_at(json_dig(json_at(items, i), "metadata",
-							       "ownerReferences", NULL),
-						      0),
-					      "uid")),
-			   uid))
+	for (size_t i = 0; i < json_len(items); i++) {
+		const struct json *owner = json_at(
+			json_dig(json_at(items, i), "metadata", "ownerReferences", NULL), 0);
+		if (str_eq(json_str(json_getc(owner, "name")), t->name) &&
+		    str_eq(json_str(json_getc(owner, "kind")), t->resource->kind))
 			(void)json_push(&r->arena, ret, *json_at(items, i));
+	}
 	return 0;
+}
+
+static int show_revision(struct rctl *r, const struct target *t, struct json *sets)
+{
+	struct error err = { 0 };
+	for (size_t i = 0; i < json_len(sets); i++) {
+		if (revision_of(json_at(sets, i)) != r->opt.revision)
+			continue;
+		struct buf b = { 0 };
+		yaml_write(&b, json_dig(json_at(sets, i), "spec", "template", NULL),
+			   YAML_SORT_KEYS);
+		(void)printf("%.*s with revision #%" PRId64 "\n%s",
+			     STR_ARG(rctl_name_of(r, t->resource, t->name)), r->opt.revision,
+			     buf_cstr(&b));
+		buf_fini(&b);
+		return 0;
+	}
+	(void)error_set(&err, ERR_NOT_FOUND, "unable to find the specified revision");
+	return rctl_fail(&err);
 }
 
 static int history(struct rctl *r, const struct target *t)
@@ -330,6 +395,8 @@ static int history(struct rctl *r, const struct target *t)
 	struct json sets;
 	if (owned_sets(r, t, &sets, &err) != 0)
 		return rctl_fail(&err);
+	if (r->opt.revision)
+		return show_revision(r, t, &sets);
 	(void)printf("%.*s\nREVISION  CHANGE-CAUSE\n",
 		     STR_ARG(rctl_name_of(r, t->resource, t->name)));
 	for (int64_t last = 0;;) { /* few: the next greater one each time */
@@ -380,8 +447,8 @@ static int undo(struct rctl *r, const struct target *t)
 	(void)json_setc(&r->arena, op, "op", json_of_cstr("replace"));
 	(void)json_setc(&r->arena, op, "path", json_of_cstr("/spec/template"));
 	(void)json_setc(&r->arena, op, "value", tmpl);
-	return patch(r, t, "application/json-patch+json", json_text(&r->arena, &ops).p,
-		     "rolled back");
+	return rctl_patch(r, t, rctl_target_path(r, t), "application/json-patch+json",
+			  json_text(&r->arena, &ops), "rolled back");
 }
 
 int verb_rollout(struct rctl *r)
@@ -412,11 +479,9 @@ int verb_rollout(struct rctl *r)
 		else if (str_is(what, "restart"))
 			status |= restart(r, t);
 		else if (str_is(what, "pause"))
-			status |= patch(r, t, "application/merge-patch+json",
-					"{\"spec\":{\"paused\":true}}", "paused");
+			status |= merge(r, t, "{\"spec\":{\"paused\":true}}", "paused");
 		else if (str_is(what, "resume"))
-			status |= patch(r, t, "application/merge-patch+json",
-					"{\"spec\":{\"paused\":null}}", "resumed");
+			status |= merge(r, t, "{\"spec\":{\"paused\":null}}", "resumed");
 		else
 			return rctl_usage("%s", usage);
 	}

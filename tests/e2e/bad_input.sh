@@ -121,7 +121,7 @@ no 'deep.json.*nested deeper than 100' rctl apply -f "$dir/deep.json"
 no 'random.yaml' rctl apply -f "$dir/random.yaml"
 no 'broken.yaml.*line [34]' rctl apply -f "$dir/broken.yaml"
 no 'kind.yaml:1.*no kind "Nope"' rctl apply -f "$dir/kind.yaml"
-no 'typed.yaml:1.*data.x: expected string' rctl apply -f "$dir/typed.yaml"
+no 'typed.yaml:4.*data.x: expected string' rctl apply -f "$dir/typed.yaml"
 no 'No such file' rctl apply -f "$dir/none.yaml"
 no 'unknown flag' rctl apply --bogus
 
