@@ -356,6 +356,37 @@ static int bring_up(struct rctl *r, struct fleet *f, size_t *started, struct err
 
 /* ---- status ---- */
 
+static struct str megabytes(struct arena *a, uint64_t bytes)
+{
+	return bytes ? arena_strf(a, "%.1f MB", (double)bytes / 1e6) : STR("-");
+}
+
+/* RSS counts what daemons share in each of them; the shares (PSS) add up to what they really take. */
+static void print_daemons(struct arena *a, const struct json *list, uint64_t rss, uint64_t pss)
+{
+	const struct str names[] = { STR("NAME"), STR("PROGRAM"), STR("PID"), STR("RSS"),
+				     STR("PSS") };
+	struct table *t = table_new();
+	table_plain_columns(t, names, 5);
+	for (size_t i = 0; i < json_len(list); i++) {
+		const struct json *x = json_at(list, i);
+		int64_t pid = json_i64(json_getc(x, "pid"), 0);
+		const struct str cells[] = {
+			json_str(json_getc(x, "name")),
+			json_str(json_getc(x, "program")),
+			pid ? arena_strf(a, "%" PRId64, pid) : STR("dead"),
+			megabytes(a, (uint64_t)json_i64(json_getc(x, "rssBytes"), 0)),
+			megabytes(a, (uint64_t)json_i64(json_getc(x, "pssBytes"), 0)),
+		};
+		table_cells(t, cells, 5);
+	}
+	const struct str total[] = { STR("total"), STR(""), STR(""), megabytes(a, rss),
+				     megabytes(a, pss) };
+	table_cells(t, total, 5);
+	table_print(t, true);
+	(void)table_free(t);
+}
+
 static int print_status(struct rctl *r, struct fleet *f)
 {
 	struct json out = json_object();
@@ -366,6 +397,8 @@ static int print_status(struct rctl *r, struct fleet *f)
 			json_of_cstr(arena_printf(a, "https://127.0.0.1:%" PRId64, f->api_port)));
 	struct json *list = json_setc(a, &out, "daemons", json_array());
 	size_t dead = 0;
+	uint64_t rss = 0;
+	uint64_t pss = 0;
 	for (size_t i = 0; i < f->daemons_len; i++) {
 		const struct fleet_daemon *d = &f->daemons[i];
 		if (!installed(d))
@@ -378,26 +411,23 @@ static int print_status(struct rctl *r, struct fleet *f)
 		(void)json_setc(a, x, "running", json_of_bool(pid != 0));
 		if (pid) {
 			(void)json_setc(a, x, "pid", json_of_i64(pid));
-			(void)json_setc(a, x, "rssBytes", json_of_u64(proc_rss(pid)));
+			uint64_t mine = proc_rss(pid);
+			uint64_t share = proc_pss(pid);
+			(void)json_setc(a, x, "rssBytes", json_of_u64(mine));
+			(void)json_setc(a, x, "pssBytes", json_of_u64(share));
+			rss += mine;
+			pss += share;
 		}
 		(void)json_setc(a, x, "log", json_of_cstr(fleet_path(f, "log/%s.log", d->name)));
 	}
 	(void)json_setc(a, &out, "running", json_of_bool(dead == 0));
+	(void)json_setc(a, &out, "rssBytes", json_of_u64(rss));
+	(void)json_setc(a, &out, "pssBytes", json_of_u64(pss));
 	if (*r->opt.output) {
 		struct error err = { 0 };
 		return print_object(r, &out, &err) ? rctl_fail(&err) : dead ? 1 : 0;
 	}
-	(void)printf("%-28s %-34s %-9s %s\n", "NAME", "PROGRAM", "PID", "MEMORY");
-	for (size_t i = 0; i < json_len(list); i++) {
-		const struct json *x = json_at(list, i);
-		int64_t pid = json_i64(json_getc(x, "pid"), 0);
-		char text[24];
-		(void)snprintf(text, sizeof(text), pid ? "%" PRId64 : "dead", pid);
-		(void)printf("%-28.*s %-34.*s %-9s %.1f MB\n",
-			     STR_ARG(json_str(json_getc(x, "name"))),
-			     STR_ARG(json_str(json_getc(x, "program"))), text,
-			     (double)json_i64(json_getc(x, "rssBytes"), 0) / 1e6);
-	}
+	print_daemons(a, list, rss, pss);
 	return dead ? 1 : 0;
 }
 

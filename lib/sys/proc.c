@@ -145,6 +145,24 @@ uint64_t proc_rss(pid_t pid)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t proc_pss(pid_t pid)
+{
+	char text[4096];
+	ssize_t n = read_small(pid, "smaps_rollup", text, sizeof(text));
+	if (n <= 0)
+		return 0;
+	struct str rest = str_n(text, (size_t)n);
+	struct str line = STR_NONE;
+	uint64_t kib = 0;
+	while (str_split(&rest, '\n', &line)) {
+		if (!str_starts(line, STR("Pss:")) || !str_ends(line, STR(" kB")))
+			continue;
+		if (str_to_u64(str_trim(str_sub(line, 4, line.len - 3)), &kib))
+			return kib * 1024;
+	}
+	return 0;
+}
+
 int proc_self_dir(char *out, struct error *err)
 {
 	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);

@@ -36,6 +36,13 @@ uint64_t proc_start_time(pid_t pid);
 /* Resident set in bytes; 0 when there is no such process. */
 uint64_t proc_rss(pid_t pid);
 
+/*
+ * Proportional set in bytes: each page divided by the number of processes that have it, so that the sum over
+ * processes counts no page twice.  0 when there is no such process, it is another user's, or the kernel keeps no
+ * /proc/PID/smaps_rollup (before 4.14).  Costs a walk over the process's page tables.
+ */
+uint64_t proc_pss(pid_t pid);
+
 /* The folder of the running program ("/usr/bin"), written to out (PATH_MAX). */
 ATTR_MUSTCHECK int proc_self_dir(char *out, struct error *err);
 

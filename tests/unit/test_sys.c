@@ -389,6 +389,10 @@ Test(proc, a_process_is_told_by_its_start_time)
 	cr_assert(proc_rss(getpid()) > 100000);
 	cr_assert_eq(proc_start_time(4194304 + 7), 0);
 	cr_assert_eq(proc_rss(4194304 + 7), 0);
+	cr_assert_eq(proc_pss(4194304 + 7), 0);
+	if (access("/proc/self/smaps_rollup", R_OK) == 0)
+		cr_assert(proc_pss(getpid()) > 10000 &&
+			  proc_pss(getpid()) <= 2 * proc_rss(getpid()));
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(0);
