@@ -494,19 +494,40 @@ static int start_pods(struct agent *a, struct error *err)
 	return 0;
 }
 
+/* A list of settings is split at every comma: what is said of an endpoint comes as items behind it. */
+static bool is_of_endpoint(const char *item)
+{
+	return str_starts(str_of(item), STR("region=")) ||
+	       str_starts(str_of(item), STR("network-az="));
+}
+
+static int read_endpoint(const struct setting_list *items, size_t *i, struct link_endpoint *ret,
+			 struct error *err)
+{
+	struct buf text = { 0 };
+	buf_adds(&text, items->items[(*i)++]);
+	while (*i < items->len && is_of_endpoint(items->items[*i]))
+		buf_addf(&text, ",%s", items->items[(*i)++]);
+	int rc = 0;
+	if (link_endpoint_parse(buf_cstr(&text), ret) != 0)
+		rc = error_set(err, ERR_INVALID,
+			       "server: \"%s\" is not host:port[,region=R][,network-az=A]",
+			       buf_cstr(&text));
+	buf_fini(&text);
+	return rc;
+}
+
 static int start_link(struct agent *a, struct error *err)
 {
 	struct link_endpoint list[LINK_ENDPOINTS_MAX];
 	size_t n = 0;
-	for (size_t i = 0; i < a->cfg->server.len; i++) {
+	for (size_t i = 0; i < a->cfg->server.len;) {
 		if (n == LINK_ENDPOINTS_MAX)
 			return error_set(err, ERR_INVALID, "server: more than %d endpoints",
 					 LINK_ENDPOINTS_MAX);
-		if (link_endpoint_parse(a->cfg->server.items[i], &list[n++]) != 0)
-			return error_set(
-				err, ERR_INVALID,
-				"server: \"%s\" is not host:port[,region=R][,network-az=A]",
-				a->cfg->server.items[i]);
+		int rc = read_endpoint(&a->cfg->server, &i, &list[n++], err);
+		if (rc)
+			return rc;
 	}
 	if (n == 0)
 		return error_set(err, ERR_INVALID, "server: at least one endpoint is needed");
