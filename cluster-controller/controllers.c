@@ -1,5 +1,6 @@
 #include "controllers.h"
 
+#include "adopt.h"
 #include "base/mem.h"
 
 /* What a change of the state makes due. */
@@ -10,6 +11,8 @@ static void on_pod(void *arg, struct pod *p, bool gone)
 	const struct rs *r = state_set_by_uid(&c->state, p->owner_uid);
 	if (r)
 		ctl_add(c->sets, r->key);
+	if (!gone && !p->owner_uid.len)
+		adopt_find_sets(c, p);
 	if (!gone && !p->node.len && !p->deleting)
 		ctl_add(c->scheduler, p->key);
 	if (gone || p->finished || p->deleting)
@@ -24,6 +27,8 @@ static void on_set(void *arg, struct rs *r, bool gone)
 	const struct deployment *d = state_deployment_by_uid(&c->state, r->owner_uid);
 	if (d)
 		ctl_add(c->deployments, d->key);
+	if (!gone && !r->owner_uid.len)
+		adopt_find_deployments(c, r);
 }
 
 static void on_deployment(void *arg, struct deployment *d, bool gone)

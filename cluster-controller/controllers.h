@@ -34,8 +34,7 @@ struct controllers {
 	/* node lifecycle */
 	struct loop_timer lease_poll;
 	struct client_call *lease_call;
-	bool leases_ok;           /* the last poll was answered */
-	uint64_t leases_since_ms; /* … and all since then: silence before it proves nothing */
+	struct lease_watch leases;
 };
 
 void deployment_reconcile(void *arg, struct ctl_queue *q, struct str key);

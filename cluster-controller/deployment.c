@@ -1,4 +1,5 @@
 /* Deployments: rollouts over ReplicaSets. */
+#include "adopt.h"
 #include "base/buf.h"
 #include "controllers.h"
 #include "deployment_plan.h"
@@ -372,7 +373,7 @@ void deployment_reconcile(void *arg, struct ctl_queue *q, struct str key)
 	struct controllers *c = arg;
 	struct job *j = job_new(q, key, c->cfg.client);
 	struct view v = { .d = state_deployment(&c->state, key) };
-	if (v.d) {
+	if (v.d && !adopt_sets(c, j, v.d)) {
 		struct arena *a = job_arena(j);
 		read_spec(a, &v);
 		read_sets(a, c, &v);

@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "json/json.h"
 
 struct job {
 	struct arena arena;
@@ -87,6 +86,35 @@ static void on_done(void *arg, int status, struct str body, const struct error *
 	}
 	mem_free(e);
 	unpend(j);
+}
+
+struct question {
+	struct job *job;
+	void (*then)(struct job *j, void *arg, const struct json *obj);
+	void *arg;
+};
+
+static void on_answer(void *arg, int status, struct str body, const struct error *err)
+{
+	struct question *q = arg;
+	struct json obj;
+	if (!err && json_parse(&q->job->arena, body, NULL, &obj, NULL) == 0)
+		q->then(q->job, q->arg, &obj);
+	else if (status != 404)
+		job_fail(q->job);
+	unpend(q->job);
+	mem_free(q);
+}
+
+void job_ask(struct job *j, const char *path,
+	     void (*then)(struct job *j, void *arg, const struct json *obj), void *arg)
+{
+	struct question *q = mem_new(struct question, 1);
+	*q = (struct question){ j, then, arg };
+	j->pending++;
+	(void)client_send(j->client,
+			  &(struct client_request){
+				  .method = "GET", .path = path, .done = on_answer, .arg = q });
 }
 
 void job_send(struct job *j, const char *method, const char *path, const char *type,

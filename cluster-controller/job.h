@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 #include "ctl/ctl.h"
+#include "json/json.h"
 
 #include <stdbool.h>
 
@@ -25,6 +26,13 @@ struct job *job_new(struct ctl_queue *q, struct str key, struct client *client);
 /* `body` is copied.  type NULL = application/json.  `seen_by` may be NULL. */
 void job_send(struct job *j, const char *method, const char *path, const char *type,
 	      struct str body, struct client_informer *seen_by);
+
+/*
+ * Asks the API, not a cache, for an object: `then` gets it when it is there (lent), and may send more.  Any
+ * other answer but 404 fails the job.
+ */
+void job_ask(struct job *j, const char *path,
+	     void (*then)(struct job *j, void *arg, const struct json *obj), void *arg);
 
 /* The reconcile failed for another reason: the key comes back with a delay. */
 void job_fail(struct job *j);

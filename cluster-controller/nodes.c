@@ -25,35 +25,8 @@ static void see_lease(struct controllers *c, const struct json *lease, uint64_t 
 {
 	struct node *n = state_node(&c->state, json_str(json_dig(lease, "metadata", "name", NULL)));
 	struct str t = json_str(json_dig(lease, "spec", "renewTime", NULL));
-	if (!n || str_eq(n->lease_text, t))
-		return;
-	/* a lease seen for the first time may be a dead node's: only its change is a sign of life */
-	bool change = n->lease_text.len > 0;
-	union {
-		const char *in;
-		char *out;
-	} old = { .in = n->lease_text.p };
-	mem_free(old.out);
-	n->lease_text = str_n(mem_strndup(t.p, t.len), t.len);
-	n->lease_changed_ms = now;
-	n->lease_known = change;
-}
-
-/* What was seen before the leases could not be had proves nothing of now. */
-static void forget_leases(struct controllers *c)
-{
-	size_t pos = 0;
-	void *v = NULL;
-	while (map_next(&c->state.nodes, &pos, NULL, &v)) {
-		struct node *n = v;
-		union {
-			const char *in;
-			char *out;
-		} old = { .in = n->lease_text.p };
-		mem_free(old.out);
-		n->lease_text = STR_NONE;
-		n->lease_known = false;
-	}
+	if (n)
+		lease_see(&c->leases, &n->lease, str_hash(t, 0), now);
 }
 
 static void on_leases(void *arg, int status, struct str body, const struct error *err)
@@ -68,16 +41,12 @@ static void on_leases(void *arg, int status, struct str body, const struct error
 	limits.bytes_max = LEASES_BYTES_MAX;
 	limits.values_max = 16U << 20;
 	bool ok = !err && json_parse(&a, body, &limits, &list, NULL) == 0;
+	lease_polled(&c->leases, ok, now);
 	if (ok) {
-		if (!c->leases_ok) {
-			c->leases_since_ms = now;
-			forget_leases(c);
-		}
 		const struct json *items = json_getc(&list, "items");
 		for (size_t i = 0; i < json_len(items); i++)
 			see_lease(c, json_at(items, i), now);
 	}
-	c->leases_ok = ok;
 	arena_fini(&a);
 	ctl_add(c->nodes, ALL);
 	loop_timer_set(c->cfg.loop, &c->lease_poll, (uint64_t)c->cfg.lease_poll_ms);
@@ -124,15 +93,13 @@ static enum node_health recorded(const struct node *n)
 static struct node_state node_input(struct arena *a, const struct controllers *c, struct node *n,
 				    uint64_t now)
 {
-	uint64_t since =
-		n->lease_changed_ms > c->leases_since_ms ? n->lease_changed_ms : c->leases_since_ms;
 	struct node_state s = {
 		.name = n->name,
 		.zone = n->zone,
 		.recorded = recorded(n),
 		.reported_ready = str_is(n->ready, "True") || str_is(n->ready, "Unknown"),
-		.silent_ms = now > since ? now - since : 0,
-		.lease_known = n->lease_known,
+		.silent_ms = lease_silent_ms(&c->leases, &n->lease, n->born_ms, now),
+		.lease_known = lease_alive(&c->leases, &n->lease),
 		.tainted_not_ready = has_taint(n, TAINT_NOT_READY),
 		.tainted_unreachable = has_taint(n, TAINT_UNREACHABLE),
 	};
@@ -251,7 +218,7 @@ void nodes_reconcile(void *arg, struct ctl_queue *q, struct str key)
 	struct controllers *c = arg;
 	struct job *j = job_new(q, key, c->cfg.client);
 	size_t n = c->state.nodes.len;
-	if (c->leases_ok && n) {
+	if (c->leases.ok && n) {
 		struct arena *a = job_arena(j);
 		uint64_t now = loop_now_ms(c->cfg.loop);
 		struct node_state *in = arena_new(a, struct node_state, n);

@@ -384,6 +384,8 @@ void parse_rs(struct rs *r, const struct json *obj)
 	r->generation = m.generation;
 	r->deleting = m.deleting;
 	r->owner_uid = controller_uid(a, json_getc(obj, "metadata"));
+	r->labels = labels_of(a, json_dig(obj, "metadata", "labels", NULL));
+	r->selector = selector_of(a, json_getc(spec, "selector"), NULL, NULL);
 	r->want = json_i64(json_getc(spec, "replicas"), 1);
 	r->min_ready_s = json_i64(json_getc(spec, "minReadySeconds"), 0);
 	r->observed = json_i64(json_getc(status, "observedGeneration"), 0);
@@ -404,6 +406,8 @@ void parse_deployment(struct deployment *d, const struct json *obj)
 	d->name = m.name;
 	d->uid = m.uid;
 	d->rv = m.rv;
+	d->selector =
+		selector_of(&d->arena, json_dig(&d->obj, "spec", "selector", NULL), NULL, NULL);
 	d->generation = m.generation;
 	d->deleting = m.deleting;
 }

@@ -1,4 +1,5 @@
 /* ReplicaSets: keep so many pods. */
+#include "adopt.h"
 #include "controllers.h"
 #include "job.h"
 #include "replicaset_plan.h"
@@ -134,7 +135,7 @@ void replicaset_reconcile(void *arg, struct ctl_queue *q, struct str key)
 	struct controllers *c = arg;
 	struct job *j = job_new(q, key, c->cfg.client);
 	struct rs *r = state_set(&c->state, key);
-	if (r) {
+	if (r && !adopt_pods(c, j, r)) {
 		struct arena *a = job_arena(j);
 		struct rs_pod *in_pods = NULL;
 		struct pod **pods = NULL;

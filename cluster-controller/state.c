@@ -49,6 +49,30 @@ struct list *state_sets_of(const struct state *s, struct str owner_uid)
 	return index_get(&s->sets_by_owner, owner_uid);
 }
 
+/* No uid begins with a slash. */
+static struct list *orphans(const struct map *m, struct str ns)
+{
+	struct arena a = { 0 };
+	struct list *l = index_get(m, arena_strf(&a, "/%.*s", STR_ARG(ns)));
+	arena_fini(&a);
+	return l;
+}
+
+static struct str index_key(struct arena *a, struct str owner_uid, struct str ns)
+{
+	return owner_uid.len ? owner_uid : arena_strf(a, "/%.*s", STR_ARG(ns));
+}
+
+struct list *state_orphan_pods(const struct state *s, struct str ns)
+{
+	return orphans(&s->pods_by_owner, ns);
+}
+
+struct list *state_orphan_sets(const struct state *s, struct str ns)
+{
+	return orphans(&s->sets_by_owner, ns);
+}
+
 struct list *state_pods_on(const struct state *s, struct str node)
 {
 	return index_get(&s->pods_by_node, node);
@@ -88,7 +112,7 @@ struct node *state_node(const struct state *s, struct str name)
 
 static void pod_free(struct state *s, struct pod *p)
 {
-	index_del(&s->pods_by_owner, p->owner_uid, &p->by_owner);
+	index_del(&s->pods_by_owner, p->index_key, &p->by_owner);
 	index_del(&s->pods_by_node, p->node, &p->by_node);
 	arena_fini(&p->arena);
 	mem_free(p);
@@ -106,9 +130,12 @@ static void on_pod_set(void *arg, struct str key, const struct json *obj, struct
 		p->node = arena_str(&p->arena, old->node);
 		p->assumed_ms = old->assumed_ms;
 	}
+	if (old && !str_eq(old->owner_uid, p->owner_uid))
+		s->on_pod(s->arg, old, true); /* for its owner until now it is gone */
 	if (old)
 		pod_free(s, old);
-	index_add(&s->pods_by_owner, p->owner_uid, &p->by_owner);
+	p->index_key = index_key(&p->arena, p->owner_uid, p->ns);
+	index_add(&s->pods_by_owner, p->index_key, &p->by_owner);
 	index_add(&s->pods_by_node, p->node, &p->by_node);
 	s->on_pod(s->arg, p, false);
 }
@@ -136,11 +163,6 @@ void state_assume(struct state *s, struct pod *p, struct str node, uint64_t now_
 
 static void node_free(struct node *n)
 {
-	union {
-		const char *in;
-		char *out;
-	} u = { .in = n->lease_text.p };
-	mem_free(u.out);
 	arena_fini(&n->arena);
 	mem_free(n);
 }
@@ -152,13 +174,11 @@ static void on_node_set(void *arg, struct str key, const struct json *obj, struc
 	struct node *n = mem_new(struct node, 1);
 	parse_node(n, obj);
 	struct node *old = map_set(&s->nodes, key, n);
-	n->lease_changed_ms = clock_mono_ms();
-	if (old) { /* what was observed of the lease is not in the object */
-		n->lease_text = old->lease_text;
-		n->lease_changed_ms = old->lease_changed_ms;
-		n->lease_known = old->lease_known;
+	n->born_ms = clock_mono_ms();
+	if (old) { /* what was observed is not in the object */
+		n->lease = old->lease;
+		n->born_ms = old->born_ms;
 		n->tainted_since_ms = old->tainted_since_ms;
-		old->lease_text = STR_NONE;
 		node_free(old);
 	}
 	s->on_node(s->arg, n, false);
@@ -179,7 +199,7 @@ static void on_node_delete(void *arg, struct str key, struct str last)
 
 static void rs_free(struct state *s, struct rs *r)
 {
-	index_del(&s->sets_by_owner, r->owner_uid, &r->by_owner);
+	index_del(&s->sets_by_owner, r->index_key, &r->by_owner);
 	if (map_get(&s->set_by_uid, r->uid) == r)
 		(void)map_del(&s->set_by_uid, r->uid);
 	arena_fini(&r->arena);
@@ -193,9 +213,12 @@ static void on_rs_set(void *arg, struct str key, const struct json *obj, struct 
 	struct rs *r = mem_new(struct rs, 1);
 	parse_rs(r, obj);
 	struct rs *old = map_set(&s->sets, key, r);
+	if (old && !str_eq(old->owner_uid, r->owner_uid))
+		s->on_set(s->arg, old, true);
 	if (old)
 		rs_free(s, old);
-	index_add(&s->sets_by_owner, r->owner_uid, &r->by_owner);
+	r->index_key = index_key(&r->arena, r->owner_uid, r->ns);
+	index_add(&s->sets_by_owner, r->index_key, &r->by_owner);
 	(void)map_set(&s->set_by_uid, r->uid, r);
 	s->on_set(s->arg, r, false);
 }

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "ctl/ctl.h"
 #include "json/json.h"
+#include "node_lease.h"
 #include "sched_plan.h"
 
 #include <stdbool.h>
@@ -25,6 +26,8 @@ struct pod {
 	struct arena arena;
 	struct list by_owner, by_node;
 	struct str key, ns, name, uid, node, phase, owner_uid, rv;
+	struct str
+		index_key; /* of by_owner: the owner's uid, or of those without one in the namespace */
 	int64_t created_s, ready_s, deletion_cost;
 	uint32_t restarts;
 	bool deleting, finished, gated;
@@ -44,16 +47,18 @@ struct node {
 	struct str ready;        /* status of condition Ready: True, False, Unknown, "" */
 	struct str ready_reason;
 	struct list pods; /* struct pod.by_node */
-	/* lease observation; survives updates of the object */
-	struct str lease_text; /* renewTime last seen, heap */
-	uint64_t lease_changed_ms, tainted_since_ms;
-	bool lease_known; /* seen to change */
+	/* what was observed; survives updates of the object */
+	struct lease_seen lease;
+	uint64_t born_ms, tainted_since_ms;
 };
 
 struct rs {
 	struct arena arena;
 	struct list by_owner;
 	struct str key, ns, name, uid, owner_uid, rv;
+	struct str index_key;
+	struct sched_labels labels;
+	struct sched_term selector;
 	struct json obj; /* the whole object */
 	int64_t created_s, want, generation, observed, revision;
 	int64_t replicas, ready, available, min_ready_s;
@@ -63,6 +68,7 @@ struct rs {
 struct deployment {
 	struct arena arena;
 	struct str key, ns, name, uid, rv;
+	struct sched_term selector;
 	struct json obj;
 	int64_t generation;
 	bool deleting;
@@ -99,6 +105,10 @@ struct node *state_node(const struct state *s, struct str name);
 struct list *state_pods_of(const struct state *s, struct str owner_uid);
 struct list *state_sets_of(const struct state *s, struct str owner_uid);
 struct list *state_pods_on(const struct state *s, struct str node);
+
+/* Those of the namespace that no controller owns. */
+struct list *state_orphan_pods(const struct state *s, struct str ns);
+struct list *state_orphan_sets(const struct state *s, struct str ns);
 
 /* The pod counts on the node from now on, until its own event says so (or 30 s passed). */
 void state_assume(struct state *s, struct pod *p, struct str node, uint64_t now_ms);

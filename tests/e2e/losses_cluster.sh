@@ -85,6 +85,26 @@ for node in r1c1n1 r1c1n2; do
     eventually 10 "spread again over $node" bash -c "k get pods -o wide --no-headers | grep -c $node | grep -qE '^[123]$'"
 done
 
+step "who owns a pod follows its labels"
+set_of() { k get rs -o 'jsonpath={.items[?(@.spec.replicas>0)].metadata.name}'; }
+owner_of() { k get "$1" "$2" -o 'jsonpath={.metadata.ownerReferences[?(@.controller==true)].name}'; }
+pod=$(k get pods -o jsonpath='{.items[0].metadata.name}')
+set=$(set_of)
+check "take a pod out" k label pod "$pod" app=aside --overwrite
+eventually 15 "it is released" same "" owner_of pod "$pod"
+eventually 30 "another one runs in its place" same 4 bash -c "k get pods -l app=web --no-headers | grep -c '1/1 *Running'"
+check "it runs on" same Running k get pod "$pod" -o 'jsonpath={.status.phase}'
+check "put it back" k label pod "$pod" app=web --overwrite
+eventually 30 "four again" same 4 bash -c "k get pods -l app=web --no-headers | grep -v Terminating | wc -l"
+sets=$(k get rs -o 'jsonpath={.items[*].metadata.name}')
+check "delete the deployment, not what is its" k delete deployment web --cascade=orphan
+eventually 15 "the set is nobody's" same "" owner_of rs "$set"
+check "and no pod went" running 4
+check "the deployment again" kubectl --context r1c1 apply -f "$RCTL_SRC/tests/fixtures/manifests/cluster-web.yaml"
+eventually 15 "the set is adopted" same web owner_of rs "$set"
+check rollout k rollout status deployment/web --timeout=60s
+check "no other set" same "$sets" k get rs -o 'jsonpath={.items[*].metadata.name}'
+
 step "pods die, and the agent in the midst of making them anew: nothing is left behind"
 for pause in 0.02 0.05 0.09; do
     pkill -9 -f "resource-pod-shim $FLEET/nodes/r1c1n1/" || true

@@ -1,4 +1,6 @@
+#include "adopt_plan.h"
 #include "deployment_plan.h"
+#include "node_lease.h"
 #include "node_plan.h"
 #include "replicaset_plan.h"
 #include "sched_plan.h"
@@ -490,4 +492,71 @@ Test(node_plan, evictions_are_rationed)
 	cr_assert_eq(act[0].evict_len, 3);
 	cr_assert_eq(again, 1000);
 	arena_fini(&a);
+}
+
+/* ---- heartbeats ---- */
+
+Test(node_lease, only_a_change_within_one_unbroken_watch_is_a_sign_of_life)
+{
+	struct lease_watch w = { 0 };
+	struct lease_seen s = { 0 };
+	lease_polled(&w, true, 1000);
+	cr_assert_not(lease_alive(&w, &s));
+	lease_see(&w, &s, 7, 1000);
+	cr_assert_not(lease_alive(&w, &s), "it may be a dead node's last word");
+	lease_see(&w, &s, 7, 2000);
+	cr_assert_eq(lease_silent_ms(&w, &s, 0, 5000), 4000);
+	lease_see(&w, &s, 8, 6000);
+	cr_assert(lease_alive(&w, &s));
+	cr_assert_eq(lease_silent_ms(&w, &s, 0, 6500), 500);
+	lease_polled(&w, false, 7000);
+	lease_polled(&w, true, 60000);
+	cr_assert_not(lease_alive(&w, &s), "what was before the gap proves nothing");
+	cr_assert_eq(lease_silent_ms(&w, &s, 0, 61000), 1000, "the gap is not the node's silence");
+	lease_see(&w, &s, 9, 61000);
+	cr_assert_not(lease_alive(&w, &s));
+	lease_see(&w, &s, 10, 62000);
+	cr_assert(lease_alive(&w, &s));
+	struct lease_seen fresh = { 0 };
+	cr_assert_eq(lease_silent_ms(&w, &fresh, 63000, 64000), 1000, "a node that just came");
+}
+
+/* ---- adoption ---- */
+
+Test(adopt_plan, takes_what_is_nobodys_and_lets_go_what_no_longer_matches)
+{
+	static const struct {
+		const char *app, *controller;
+		bool owner_goes, child_goes, finished, other_ns, no_selector;
+		enum adopt_what want;
+	} rows[] = {
+		{ .app = "x", .controller = "", .want = ADOPT_TAKE },
+		{ .app = "x", .controller = "me", .want = ADOPT_NOTHING },
+		{ .app = "x", .controller = "other", .want = ADOPT_NOTHING },
+		{ .app = "y", .controller = "", .want = ADOPT_NOTHING },
+		{ .app = "y", .controller = "me", .want = ADOPT_RELEASE },
+		{ .app = "y", .controller = "other", .want = ADOPT_NOTHING },
+		{ .app = "x", .controller = "", .owner_goes = true, .want = ADOPT_NOTHING },
+		{ .app = "y", .controller = "me", .owner_goes = true, .want = ADOPT_NOTHING },
+		{ .app = "x", .controller = "", .child_goes = true, .want = ADOPT_NOTHING },
+		{ .app = "y", .controller = "me", .child_goes = true, .want = ADOPT_NOTHING },
+		{ .app = "x", .controller = "", .finished = true, .want = ADOPT_NOTHING },
+		{ .app = "x", .controller = "", .other_ns = true, .want = ADOPT_NOTHING },
+		{ .app = "x", .controller = "", .no_selector = true, .want = ADOPT_NOTHING },
+	};
+	const struct str x = STR("x");
+	const struct sched_requirement is = { STR("app"), SCHED_IN, &x, 1 };
+	for (size_t i = 0; i < LEN(rows); i++) {
+		const struct sched_label app = { STR("app"), str_of(rows[i].app) };
+		const struct adopt_owner o = { .uid = STR("me"),
+					       .ns = STR("d"),
+					       .selector = { &is, rows[i].no_selector ? 0 : 1 },
+					       .deleting = rows[i].owner_goes };
+		const struct adopt_child c = { .ns = rows[i].other_ns ? STR("e") : STR("d"),
+					       .controller_uid = str_of(rows[i].controller),
+					       .labels = { &app, 1 },
+					       .deleting = rows[i].child_goes,
+					       .finished = rows[i].finished };
+		cr_assert_eq(adopt_plan(&o, &c), rows[i].want, "row %zu", i);
+	}
 }
