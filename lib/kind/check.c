@@ -70,6 +70,8 @@ void kind_check_object(const struct kind *k, struct json *obj, const struct json
 		k->hooks->prepare(&h);
 	schema_validate(k->schema, obj, STR_NONE, &c->errors);
 	kind_check_meta(k, obj, old, c);
+	if (c->errors.len == 0)
+		schema_check_rules(k->schema, obj, old, STR_NONE, &c->errors);
 	/*
 	 * Rules between fields mean little while single fields are wrong; and what was
 	 * let in once must not keep a controller from writing the state.

@@ -65,22 +65,6 @@ static void crd_prepare(struct kind_hook *h)
 	add_stored_version(a, status, versions);
 }
 
-/* Whether rules in CEL stand anywhere below. */
-static bool has_rules(const struct json *schema)
-{
-	if (json_is(schema, JSON_OBJECT)) {
-		for (size_t i = 0; i < json_len(schema); i++)
-			if (str_is(json_str(&schema->members[i].key), "x-kubernetes-validations") ||
-			    has_rules(&schema->members[i].value))
-				return true;
-	} else if (json_is(schema, JSON_ARRAY)) {
-		for (size_t i = 0; i < json_len(schema); i++)
-			if (has_rules(&schema->items[i]))
-				return true;
-	}
-	return false;
-}
-
 /* What is stored in a version cannot be read once the version is gone. */
 static void check_stored_versions(struct kind_hook *h)
 {
@@ -125,9 +109,6 @@ static void crd_validate(struct kind_hook *h)
 		hook_immutable(h, STR("spec.names.kind"), json_dig(spec, "names", "kind", NULL),
 			       json_dig(before, "names", "kind", NULL));
 	}
-	if (has_rules(json_getc(spec, "versions")))
-		hook_warn(h,
-			  "x-kubernetes-validations: stored, but rules in CEL are not evaluated");
 	if (str_is(json_str(json_dig(spec, "conversion", "strategy", NULL)), "Webhook"))
 		hook_warn(h, "spec.conversion.strategy: Webhook is stored, but versions are "
 			     "converted as with None");

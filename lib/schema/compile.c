@@ -238,8 +238,47 @@ static int kw_word(struct schema_compiler *c, struct schema *n, const struct jso
 static int kw_validations(struct schema_compiler *c, struct schema *n, const struct json *v,
 			  size_t off, const struct field_path *at)
 {
-	(void)c, (void)off, (void)at;
+	(void)off;
 	n->validations = json_len(v) > 0;
+	return schema_rules_compile(c, n, v, at);
+}
+
+/* NUMBER, OUTER.NUMBER, each with a "?" behind when zero is said. */
+static bool parse_wire(struct str text, struct schema_wire *ret)
+{
+	uint64_t outer = 0, number = 0;
+	if (text.len && text.p[text.len - 1] == '?') {
+		ret->zero = true;
+		text.len--;
+	}
+	ptrdiff_t dot = str_find(text, '.', 0);
+	bool ok = dot < 0 || str_to_u64(str_sub(text, 0, (size_t)dot), &outer);
+	if (dot >= 0)
+		text = str_sub(text, (size_t)dot + 1, text.len);
+	ok = ok && str_to_u64(text, &number) && number > 0 && number <= SCHEMA_WIRE_MAX &&
+	     outer <= SCHEMA_WIRE_MAX;
+	ret->outer = (uint32_t)outer;
+	ret->number = (uint32_t)number;
+	return ok;
+}
+
+static int kw_wire(struct schema_compiler *c, struct schema *n, const struct json *v, size_t off,
+		   const struct field_path *at)
+{
+	(void)off;
+	if (c->external)
+		return 0;
+	struct schema_wire *wire = arena_new(&c->set->arena, struct schema_wire, json_len(v));
+	for (size_t i = 0; i < json_len(v); i++) {
+		const struct json_member *m = &v->members[i];
+		struct schema_wire *w = &wire[i];
+		w->name = json_str(&m->key);
+		w->number = (uint32_t)json_i64(&m->value, 0);
+		if (w->number == 0 && !parse_wire(json_str(&m->value), w))
+			return schema_compile_error(c, at, "must be numbers of fields");
+	}
+	n->wire = wire;
+	n->wire_len = json_len(v);
 	return 0;
 }
 
@@ -286,6 +325,7 @@ static const struct keyword {
 	{ "x-kubernetes-validations", kw_validations, 0 },
 	{ "x-rctl-duplicates", kw_bool, AT(duplicates_ok) },
 	{ "x-rctl-format", kw_word, 0 },
+	{ "x-rctl-proto", kw_wire, 0 },
 	{ "x-rctl-unsupported", kw_bool, AT(warn) },
 };
 
@@ -372,7 +412,11 @@ int schema_node_compile(struct schema_compiler *c, struct schema *n, const struc
 		return 0;
 	}
 	int rc = compile_type(c, n, doc, at);
-	return rc ? rc : compile_keywords(c, n, doc, at);
+	if (rc == 0)
+		rc = compile_keywords(c, n, doc, at);
+	if (c->external)
+		schema_rules_note(n);
+	return rc;
 }
 
 static int compile_child(struct schema_compiler *c, const struct json *doc,

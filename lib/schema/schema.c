@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "cel/cel.h"
 #include "regex/regex.h"
 #include "schema/schema_priv.h"
 
@@ -22,6 +23,9 @@ struct schema_set *schema_set_free(struct schema_set *s)
 	for (size_t i = 0; i < s->patterns_len; i++)
 		(void)regex_free(s->patterns[i]);
 	mem_free(s->patterns);
+	for (size_t i = 0; i < s->cels_len; i++)
+		cel_fini(s->cels[i]);
+	mem_free(s->cels);
 	map_fini(&s->definitions);
 	arena_fini(&s->arena);
 	mem_free(s);

@@ -61,7 +61,18 @@ struct schema_property {
 
 struct schema_property schema_property_of(struct str name, const struct schema *s);
 
+/* x-rctl-proto: the number of a member in the kind's protobuf message. */
+struct schema_wire {
+	struct str name;
+	uint32_t
+		outer; /* the message field that holds the member, which JSON writes flat; 0 = none */
+	uint32_t number; /* of the member */
+	bool zero;       /* 0, false and "" are said, not left out */
+};
+
 /* Value validations beside the structure. */
+struct schema_rule;
+
 struct schema_logic {
 	const struct schema *const *all_of, *const *any_of, *const *one_of;
 	size_t all_of_len, any_of_len, one_of_len;
@@ -80,14 +91,18 @@ struct schema {
 	bool patch_retain_keys; /* … has "retainKeys" */
 	bool warn; /* x-rctl-unsupported: stored, but a Warning says that nothing acts on it */
 	bool duplicates_ok; /* x-rctl-duplicates: list type for patches, duplicates are stored */
-	bool validations;   /* x-kubernetes-validations is there: kept, not evaluated */
+	bool validations;   /* x-kubernetes-validations is there */
+	bool rules_below;   /* … here or further down */
+	bool numbers_below; /* a node of type number stands here or further down */
 	struct str description;
 	struct str
 		ref; /* name of the definition this node is, or "" ("io.k8s.api.core.v1.PodSpec") */
 	struct str patch_merge_key;          /* x-kubernetes-patch-merge-key */
 	const struct schema_property *props; /* sorted by name */
 	size_t props_len;
-	bool props_default; /* some of props may have a default */
+	bool props_default;             /* some of props may have a default */
+	const struct schema_wire *wire; /* of props, as protobuf has them; or NULL */
+	size_t wire_len;
 	const struct schema
 		*additional; /* additionalProperties with a schema (true: any value), or NULL */
 	const struct schema *items;
@@ -103,7 +118,9 @@ struct schema {
 	struct str pattern_text;
 	const struct regex *pattern;      /* or NULL */
 	const struct schema_logic *logic; /* allOf, anyOf, oneOf, not; or NULL */
-	const struct json *source;        /* the document it came from: OpenAPI, validations */
+	const struct schema_rule *rules;  /* x-kubernetes-validations */
+	size_t rules_len;
+	const struct json *source; /* the document it came from: OpenAPI */
 };
 
 /* Limits of an external schema; a built-in one may be as large as it likes. */
@@ -111,6 +128,7 @@ enum {
 	SCHEMA_NODES_MAX = 50000,
 	SCHEMA_DEPTH_MAX = 60,
 	SCHEMA_PATTERN_BYTES_MAX = 4096,
+	SCHEMA_WIRE_MAX = 10000, /* number of a protobuf field */
 };
 
 struct schema_set;
@@ -205,6 +223,18 @@ const char *field_reason_text(
 enum { SCHEMA_VALIDATE_STEPS_MAX = 5000000 };
 void schema_validate(const struct schema *s, const struct json *value, struct str path,
 		     struct field_errors *errors);
+
+/*
+ * Evaluates the rules in CEL (x-kubernetes-validations) over the value, which
+ * satisfies the schema.  old: the value before, or NULL; rules about both are
+ * judged only where there is one, elements of lists are paired by the keys of a
+ * list of type map.  A rule is not held against a value that did not change.
+ * Work is bounded: SCHEMA_RULE_COST_MAX for one rule at one place,
+ * SCHEMA_RULES_COST_MAX for the whole value; what goes beyond is refused.
+ */
+enum { SCHEMA_RULE_COST_MAX = 1000000, SCHEMA_RULES_COST_MAX = 2500000 };
+void schema_check_rules(const struct schema *s, const struct json *value, const struct json *old,
+			struct str path, struct field_errors *errors);
 
 /*
  * Puts defaults where members are absent (also null where not nullable, as

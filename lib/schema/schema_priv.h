@@ -32,6 +32,8 @@ struct schema_set {
 	struct schema_link *links; /* not resolved yet */
 	struct regex **patterns;
 	size_t patterns_len, patterns_cap;
+	struct cel **cels; /* of rules */
+	size_t cels_len, cels_cap;
 	size_t undefined; /* definitions that are referred to and not there yet */
 	bool finished;
 	struct schema any; /* additionalProperties: true */
@@ -61,6 +63,11 @@ int schema_node_compile(struct schema_compiler *c, struct schema *node, const st
 /* What may stand beside a $ref: replaces members of the copied target. */
 int schema_node_override(struct schema_compiler *c, struct schema *node, const struct json *doc,
 			 const struct field_path *at);
+
+/* x-kubernetes-validations of a node; notes in the node what stands below it. */
+int schema_rules_compile(struct schema_compiler *c, struct schema *node, const struct json *list,
+			 const struct field_path *at);
+void schema_rules_note(struct schema *node);
 
 int schema_compile_error(struct schema_compiler *c, const struct field_path *at, const char *msg);
 

@@ -135,5 +135,46 @@ soon "the other one gets the names" True \
     kubectl get crd gadgets.example.com -o 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
 has "and starts without objects" 'No resources found' kubectl get gd
 
+say "rules in CEL"
+cat >"$dir/rules.yaml" <<'END'
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: pools.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: pools, singular: pool, kind: Pool}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        x-kubernetes-validations:
+        - {rule: "self.metadata.name.startsWith('p')", message: "name must start with p"}
+        properties:
+          spec:
+            type: object
+            x-kubernetes-validations:
+            - {rule: "self.min <= self.max", messageExpression: "'min %d is above max %d'.format([self.min, self.max])", fieldPath: .min}
+            - {rule: "!has(oldSelf.zone) || has(self.zone)", message: "zone may not be taken away", reason: FieldValueForbidden}
+            properties:
+              min: {type: integer}
+              max: {type: integer}
+              zone: {type: string, x-kubernetes-validations: [{rule: "self == oldSelf", message: "zone is immutable"}]}
+              names: {type: array, items: {type: string}, x-kubernetes-validations: [{rule: "self.all(n, n.matches('^[a-z]+$'))"}]}
+END
+has "create" created kubectl create -f "$dir/rules.yaml"
+no "a wrong rule" 'compilation failed.*undeclared reference' bash -c "sed 's/self.min <=/selv.min <=/; s/pools/tools/; s/pool,/tool,/; s/Pool/Tool/' $dir/rules.yaml | kubectl create -f -"
+pool() { printf '{"apiVersion":"example.com/v1","kind":"Pool","metadata":{"name":"%s"},"spec":%s}' "$1" "$2"; }
+pool p1 '{"min":1,"max":2,"zone":"a","names":["x"]}' | has "what keeps them" created kubectl create -f -
+pool q1 '{"min":1,"max":2}' | no "message" 'Invalid value: "object": name must start with p' kubectl create -f -
+pool p2 '{"min":3,"max":2}' | no "messageExpression, fieldPath" 'spec.min: Invalid value: "object": min 3 is above max 2' kubectl create -f -
+pool p2 '{"min":1,"max":2,"names":["A"]}' | no "the rule itself" 'spec.names: Invalid value: "array": failed rule: self.all' kubectl create -f -
+no "transition" 'spec.zone: Invalid value: "string": zone is immutable' kubectl patch pool p1 --type=merge -p '{"spec":{"zone":"b"}}'
+no "reason" 'spec: Forbidden: zone may not be taken away' kubectl patch pool p1 --type=merge -p '{"spec":{"zone":null}}'
+has "others may change" patched kubectl patch pool p1 --type=merge -p '{"spec":{"max":9}}'
+
 api_stop
 echo "$passed checks passed"
