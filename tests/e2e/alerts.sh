@@ -86,12 +86,29 @@ eventually 30 "the receiver is well" same True status alertreceiver hook team '.
 check "delete the rule" rctl delete alertrule memory -n team
 eventually 60 "its end arrives" got 200 '"alertname":"MemoryThere"' '"status":"resolved"'
 
-step "a node is lost"
+step "a node is lost; meanwhile a silence"
 victim=r1c1n1
 kill_daemon $victim
 pkill -9 -f "$FLEET/nodes/$victim" || true
+rctl apply -f - <<EOF
+apiVersion: monitoring.rctl.io/v1alpha1
+kind: Silence
+metadata: {name: quiet, namespace: team}
+spec:
+  matchers: [{name: alertname, value: Quiet}]
+  endsAt: "2999-01-01T00:00:00Z"
+  comment: a test
+EOF
+eventually 30 "it is active" same active status silence quiet team .state r1c1
+sed -n '/kind: AlertRule/,$p' "$WORK/alerts.yaml" | sed 's/MemoryThere/Quiet/; s/name: memory/name: quiet/' >"$WORK/quiet.yaml"
+{ echo "apiVersion: monitoring.rctl.io/v1alpha1"; cat "$WORK/quiet.yaml"; } | rctl apply -f -
+eventually 60 "it silences what fires" same 2 status silence quiet team .silenced r1c1
 eventually 60 "it arrives with region, cluster, node and AZs" got 200 '"status":"firing"' '"alertname":"NodeSilent"' '"region":"r1"' '"cluster":"r1c1"' \
-    '"node":"r1c1n1"' '"zone":"r1-az1"' '"network_az":"r1-net1"' '"groupSequence":1'
+    '"node":"r1c1n1"' '"zone":"r1-az1"' '"network_az":"r1-net1"' '"groupSequence":1' \
+    'in node zone r1-az1, network zone r1-net1' '"generatorURL":"https://127.0.0.1:' 'query=rctl_node_silent"' '"externalURL":"https://127.0.0.1:' '/clusters/r1c1"'
+check "nothing was sent" test "$(count '"alertname":"Quiet"')" = 0
+check "delete the silence" rctl delete silence quiet -n team
+eventually 30 "now it arrives" got 200 '"alertname":"Quiet"'
 eventually 30 "the fleet sees it" bash -c 'rctl get alertrule builtin-fleet -n kube-system -o yaml | grep -q "node: r1c1n1"'
 
 step "the receiver fails, the controller is killed again and again, the node comes back"
@@ -108,26 +125,8 @@ eventually 30 "the status says so" same False status alertreceiver hook team '.c
 rm "$INBOX.answer"
 eventually 90 "the end arrives" got 200 '"status":"resolved"' '"alertname":"NodeSilent"' '"groupSequence":2'
 
-step "a silence"
-rctl apply -f - <<EOF
-apiVersion: monitoring.rctl.io/v1alpha1
-kind: Silence
-metadata: {name: quiet, namespace: team}
-spec:
-  matchers: [{name: alertname, value: Quiet}]
-  endsAt: "2999-01-01T00:00:00Z"
-  comment: a test
-EOF
-eventually 30 "it is active" same active status silence quiet team .state r1c1
-sed -n '/kind: AlertRule/,$p' "$WORK/alerts.yaml" | sed 's/MemoryThere/Quiet/; s/name: memory/name: quiet/' >"$WORK/quiet.yaml"
-{ echo "apiVersion: monitoring.rctl.io/v1alpha1"; cat "$WORK/quiet.yaml"; } | rctl apply -f -
-eventually 60 "it silences what fires" same 2 status silence quiet team .silenced r1c1
-sleep 3
-check "nothing was sent" test "$(count '"alertname":"Quiet"')" = 0
-check "delete the silence" rctl delete silence quiet -n team
-eventually 30 "now it arrives" got 200 '"alertname":"Quiet"'
-
 step "a cluster is silent: one notification, then its end"
+check "call it silent early" rctl patch cluster r1c1 --type=merge -p '{"spec":{"alerts":{"silentAfter":"2s"}}}'
 kill_daemon r1c1-api
 eventually 120 "it arrives" got 200 '"status":"firing"' '"alertname":"ClusterSilent","cluster":"r1c1","region":"r1"'
 fleet_up "${flags[@]}"

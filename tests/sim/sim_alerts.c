@@ -7,22 +7,28 @@
  * processed the notification or not), controllers that crash between any two effects, commits whose outcome is not
  * known, a second controller that takes over while the first goes on until the database refuses it.  The receivers
  * honour the idempotency key.  Checked at every post: one content per key; per receiver and group each sequence once and in
- * order; nothing told twice.  Then the faults end: what fires is known to fire; then all ends: what was told is told to
- * have ended, and nothing is left under way.
+ * order; nothing told twice; nothing that a silence covers told as new; nothing told to have ended that was seen within
+ * keep_firing_for.  Then the faults end: what fires is known to fire; then all ends: what was told is told to have
+ * ended, and nothing is left under way.
  *
  * BUG plants one, which must be found (without BUG each is tried behind the seeds):
- *   fence     a controller that the database refuses goes on all the same
+ *   fence     a leader that was replaced goes on posting what the database refuses
  *   early     posts go out before the database knows of them
  *   key       each attempt has a key of its own
  *   done      an answer that is no success counts as one
  *   forget    a restart does not know what was told
  *   doubt     after a commit that failed the controller goes on with its memory
+ *   record    a restart does not know the notifications that may have been sent, and makes them anew
+ *   ends      a restart does not know what fired: the ends are lost
+ *   silence   a restart does not know the silences
+ *   flap      keep_firing_for does not count
  */
 #include "base/map.h"
 #include "base/mem.h"
 #include "core.h"
 #include "json/json.h"
 #include "payload.h"
+#include "text/rfc3339.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,15 +41,31 @@ enum {
 	RECEIVERS = 2,
 	CONTROLLERS = 2,
 	POSTS_MAX = 256,
-	FAULT_STEPS = 250,
-	SETTLE_STEPS = 150,
+	FAULT_STEPS = 150,
+	SETTLE_STEPS = 70,
+	STEPS = FAULT_STEPS + 2 * SETTLE_STEPS,
+	KEEP_MS = 2000, /* keep_firing_for of rule B */
 	DEADLINE_LONG_MS = 100000000,
 	DEADLINE_SHORT_MS = 15000,
 };
 
-enum bug { BUG_NONE, BUG_FENCE, BUG_EARLY, BUG_KEY, BUG_DONE, BUG_FORGET, BUG_DOUBT, BUGS };
-static const char *const bug_names[BUGS] = { "none", "fence",  "early", "key",
-					     "done", "forget", "doubt" };
+enum bug {
+	BUG_NONE,
+	BUG_FENCE,
+	BUG_EARLY,
+	BUG_KEY,
+	BUG_DONE,
+	BUG_FORGET,
+	BUG_DOUBT,
+	BUG_RECORD,
+	BUG_ENDS,
+	BUG_SILENCE,
+	BUG_FLAP,
+	BUGS
+};
+static const char *const bug_names[BUGS] = { "none", "fence",   "early", "key",
+					     "done", "forget",  "doubt", "record",
+					     "ends", "silence", "flap" };
 
 /* A post on its way, and its answer on the way back. */
 struct post {
@@ -78,6 +100,13 @@ struct controller {
 	struct core *core;
 	int64_t epoch;
 	uint64_t generation;
+	int64_t seen_ms[SERIES]; /* rule B's series, not in the database yet; 0 = none */
+};
+
+/* When a series of rule B was last in a result, as the database knows; in order. */
+struct history {
+	int64_t at_ms[STEPS];
+	size_t len;
 };
 
 struct run {
@@ -91,6 +120,8 @@ struct run {
 	struct receiver *receivers[RECEIVERS];
 	struct inbox inbox[RECEIVERS];
 	struct controller ctl[CONTROLLERS];
+	struct silence *silence; /* of node n1, while the faults last */
+	struct history history[SERIES];
 	struct post posts[POSTS_MAX];
 	const char *broken;
 	int64_t visible;
@@ -117,10 +148,44 @@ static void broken(struct run *r, const char *why)
 
 /* ---- receivers ---- */
 
-static void see_alerts(struct inbox *in, const struct json *alerts)
+/* When the series of rule B was last seen, not after at_ms. */
+static int64_t last_seen(const struct history *h, int64_t at_ms)
+{
+	size_t i = h->len;
+	while (i > 0 && h->at_ms[i - 1] > at_ms)
+		i--;
+	return i ? h->at_ms[i - 1] : 0;
+}
+
+static int series_of(struct str node)
+{
+	return node.len == 2 && node.p[1] >= '1' && node.p[1] < '1' + SERIES ? node.p[1] - '1' : 0;
+}
+
+/* What one alert of a notification says against silences and keep_firing_for. */
+static void check_alert(struct run *r, const struct json *x)
+{
+	const struct json *labels = json_getc(x, "labels");
+	struct str node = json_str(json_getc(labels, "node"));
+	int64_t starts = 0;
+	int64_t ends = 0;
+	(void)rfc3339_parse_ms(json_str(json_getc(x, "startsAt")), &starts);
+	(void)rfc3339_parse_ms(json_str(json_getc(x, "endsAt")), &ends);
+	if (str_is(json_str(json_getc(x, "status")), "firing")) {
+		const struct silence *s = r->silence;
+		if (str_is(node, "n1") && starts >= s->starts_ms && r->now < s->ends_ms)
+			broken(r, "a silenced alert was told");
+	} else if (str_is(json_str(json_getc(labels, "alertname")), "B") &&
+		   ends - last_seen(&r->history[series_of(node)], ends) < KEEP_MS) {
+		broken(r, "an alert was told to have ended that was there");
+	}
+}
+
+static void see_alerts(struct run *r, struct inbox *in, const struct json *alerts)
 {
 	for (size_t i = 0; i < json_len(alerts); i++) {
 		const struct json *x = json_at(alerts, i);
+		check_alert(r, x);
 		struct str fp = json_str(json_getc(x, "fingerprint"));
 		struct told *t = map_get(&in->state, fp);
 		if (!t) {
@@ -163,7 +228,7 @@ static void process(struct run *r, int receiver, const char *payload)
 	last->sequence = sequence;
 	mem_free(last->alerts);
 	last->alerts = alerts;
-	see_alerts(in, json_getc(&j, "alerts"));
+	see_alerts(r, in, json_getc(&j, "alerts"));
 	r->visible++;
 	arena_fini(&a);
 }
@@ -186,6 +251,7 @@ static void receive(struct run *r, const struct post *p)
 static void stop(struct controller *c)
 {
 	c->core = core_free(c->core);
+	memset(c->seen_ms, 0, sizeof(c->seen_ms));
 	c->generation++;
 }
 
@@ -203,6 +269,10 @@ static void claim(struct run *r, struct controller *c, bool takeover)
 	}
 	if (r->bug == BUG_FORGET)
 		image.rows.groups_len = 0;
+	if (r->bug == BUG_RECORD)
+		image.rows.deliveries_len = 0;
+	if (r->bug == BUG_ENDS)
+		image.rows.alerts_len = 0;
 	c->epoch = image.epoch;
 	c->core = core_new(&(struct core_config){ .origin = STR("sim"),
 						  .deadline_ms = r->strict ? DEADLINE_LONG_MS
@@ -211,6 +281,8 @@ static void claim(struct run *r, struct controller *c, bool takeover)
 	core_load(c->core, &image, r->now);
 	for (int i = 0; i < RECEIVERS; i++)
 		core_set_receiver(c->core, r->receivers[i]);
+	if (r->bug != BUG_SILENCE)
+		core_set_silence(c->core, r->silence);
 	core_receivers_known(c->core);
 	arena_fini(&a);
 }
@@ -228,15 +300,18 @@ static void evaluate(struct run *r, struct controller *c, int rule)
 			continue;
 		labels[n][0] = name[rule];
 		labels[n][1] = (struct label){ STR("node"), str_of(node[i]) };
+		if (rule)
+			c->seen_ms[i] = r->now;
 		seen[n] = (struct core_seen){ .labels = { labels[n], 2 },
 					      .timing = { rule ? 3000 : 0, 0 } };
 		n++;
 	}
+	int64_t keep = r->bug == BUG_FLAP ? 0 : KEEP_MS;
 	const struct core_round round = { .rule = rule ? STR("ns/r/g/B") : STR("ns/r/g/A"),
 					  .expr = STR("x > 1"),
 					  .seen = seen,
 					  .len = n,
-					  .timing = { 0, rule ? 2000 : 0 } };
+					  .timing = { 0, rule ? keep : 0 } };
 	struct error err;
 	if (core_observe(c->core, &round, r->now, &err))
 		broken(r, "a result was refused");
@@ -287,6 +362,17 @@ static void post(struct run *r, int controller)
 	}
 }
 
+/* The database has what the controller saw. */
+static void stored(struct run *r, struct controller *c)
+{
+	for (int i = 0; i < SERIES; i++) {
+		struct history *h = &r->history[i];
+		if (c->seen_ms[i] && h->len < STEPS)
+			h->at_ms[h->len++] = c->seen_ms[i];
+		c->seen_ms[i] = 0;
+	}
+}
+
 /* One batch to the database, with all that can happen on the way. */
 static void commit(struct run *r, int index)
 {
@@ -317,8 +403,10 @@ static void commit(struct run *r, int index)
 		broken(r, "the database refused a batch");
 	if (any && (rc || fault(r, 4))) /* a crash behind it, or the outcome is not known */
 		claim(r, c, rnd(r, 2));
-	else
+	else {
 		core_flushed(c->core);
+		stored(r, c);
+	}
 }
 
 static void deliver(struct run *r)
@@ -449,6 +537,27 @@ static struct receiver *make_receiver(const char *name, const char *group_by, co
 	return r;
 }
 
+static struct silence *make_silence(struct run *r)
+{
+	struct arena a = { 0 };
+	struct json j;
+	struct buf b = { 0 };
+	int64_t from = r->now / 1000 + 10 + (int64_t)rnd(r, 30);
+	buf_adds(&b,
+		 "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"quiet\"},\"spec\":{\"matchers\":["
+		 "{\"name\":\"node\",\"op\":\"=~\",\"value\":\"n1|x.*\"}],\"startsAt\":\"");
+	rfc3339_write(&b, from);
+	buf_adds(&b, "\",\"endsAt\":\"");
+	rfc3339_write(&b, from + 50);
+	buf_adds(&b, "\"}}");
+	struct silence *s = NULL;
+	if (json_parse(&a, buf_str(&b), NULL, &j, NULL) == 0)
+		s = silence_new(STR("ns/quiet"), &j);
+	buf_fini(&b);
+	arena_fini(&a);
+	return s;
+}
+
 static void free_values(struct map *m)
 {
 	size_t pos = 0;
@@ -472,6 +581,7 @@ static void finish(struct run *r)
 			mem_free(((struct last *)v)->alerts);
 		free_values(&r->inbox[i].groups);
 	}
+	(void)silence_free(r->silence);
 	for (int i = 0; i < POSTS_MAX; i++)
 		mem_free(r->posts[i].payload);
 	(void)alert_db_close(r->db);
@@ -487,6 +597,7 @@ static const char *run(uint64_t seed, enum bug bug, int64_t *visible)
 	r->now = 1700000000000;
 	r->faults = true;
 	r->strict = rnd(r, 4) != 0;
+	r->silence = make_silence(r);
 	r->receivers[0] = make_receiver("one", "\"alertname\"",
 					"\"groupWait\":\"1s\",\"groupInterval\":\"4s\"");
 	r->receivers[1] =
