@@ -1,7 +1,7 @@
 #include "query.h"
 
+#include "alert/template.h"
 #include "json/json.h"
-#include "template.h"
 #include "text/url.h"
 
 #include <inttypes.h>
@@ -162,7 +162,9 @@ static int done(struct arena *a, struct set *s, struct labels *ret, struct error
 int query_alert(struct arena *a, const struct rule *r, const struct series *s,
 		struct labels external, struct core_seen *ret, struct error *err)
 {
-	const struct template_vars vars = { s->labels, external, s->value };
+	const struct template_vars vars = { .labels = s->labels,
+					    .external = external,
+					    .value = s->value };
 	struct set set = { 0 };
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < s->labels.len; i++)

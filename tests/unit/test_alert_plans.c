@@ -1,3 +1,4 @@
+#include "alert/template.h"
 #include "alert_plan.h"
 #include "base/mem.h"
 #include "group_plan.h"
@@ -5,7 +6,6 @@
 #include "payload.h"
 #include "query.h"
 #include "spec.h"
-#include "template.h"
 
 #include <criterion/criterion.h>
 
@@ -214,7 +214,9 @@ Test(template, expands_as_prometheus_does)
 	const struct label labels[] = { { STR("instance"), STR("n1") },
 					{ STR("size"), STR("2048") } };
 	const struct label external[] = { { STR("cluster"), STR("c1") } };
-	const struct template_vars vars = { { labels, 2 }, { external, 1 }, 134217728 };
+	const struct template_vars vars = { .labels = { labels, 2 },
+					    .external = { external, 1 },
+					    .value = 134217728 };
 	static const struct {
 		const char *in, *out;
 	} cases[] = {
@@ -244,14 +246,95 @@ Test(template, expands_as_prometheus_does)
 		{ "{{/* said to nobody */}}x", "x" },
 		{ "{{ $labels.instance | toUpper }}", "N1" },
 		{ "{{ \"two words\" | title }}", "Two Words" },
-		{ "{{ if true }}", "<error expanding template: unexpected true>" },
-		{ "{{ query \"up\" }}", "<error expanding template: unknown function query>" },
+		{ "{{ if true }}", "<error expanding template: unexpected EOF>" },
+		{ "{{ query \"up\" }}", "<error expanding template: query is not available here>" },
 		{ "{{ $value", "<error expanding template: unclosed action>" },
 		{ "{{ }}", "<error expanding template: missing value for command>" },
-		{ "{{ printf \"%d\" $value }}",
-		  "<error expanding template: printf does not know the verb %d>" },
-		{ "{{ \"x\" | humanize }}", "<error expanding template: not a number x>" },
+		{ "{{ printf \"%d\" $value }}", "%!d(float64=1.34217728e+08)" },
+		{ "{{ printf \"%z\" 1 }}",
+		  "<error expanding template: printf does not know the verb %z>" },
+		{ "{{ printf \"%03d|%x|%q|%t|%v\" 7 255 \"a\" true 1.5 }}",
+		  "007|ff|\"a\"|true|1.5" },
+		{ "{{ printf \"%d\" }}", "%!d(MISSING)" },
+		{ "{{ \"x\" | humanize }}", "<error expanding template: not a number: \"x\">" },
+		{ "{{ with $labels.instance -}} [{{ . }}] {{- end }}", "[n1]" },
+		{ "{{ with $labels.absent }}a{{ else }}b{{ end }}", "b" },
+		{ "{{ if eq $labels.instance \"n2\" }}a{{ else if gt $value 1.0 }}b{{ end }}",
+		  "b" },
+		{ "{{ if and (ne $labels.instance \"\") (lt $value 1e12) }}yes{{ end }}", "yes" },
+		{ "{{ if not (or false $labels.absent) }}none{{ end }}", "none" },
+		{ "{{ if gt $value 1 }}{{ end }}",
+		  "<error expanding template: incompatible types for comparison>" },
+		{ "{{ range $k, $v := $labels }}{{ $k }}={{ $v }};{{ end }}",
+		  "instance=n1;size=2048;" },
+		{ "{{ range $i, $w := stringSlice \"a\" \"b\" \"c\" }}{{ if eq $w \"b\" }}"
+		  "{{ continue }}{{ end }}{{ $i }}{{ $w }}{{ end }}",
+		  "0a2c" },
+		{ "{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ $x := 3 }}{{ end }}{{ $x }}", "2" },
+		{ "{{ define \"n\" }}<{{ .arg0 }}{{ .arg1 }}>{{ end }}{{ template \"n\" args 1 "
+		  "\"b\" }}",
+		  "<1b>" },
+		{ "{{ tmpl \"absent\" . }}",
+		  "<error expanding template: template \"absent\" not defined>" },
+		{ "{{ reReplaceAll \"n([0-9])\" \"node-$1\" $labels.instance }}", "node-1" },
+		{ "{{ if match \"^n[0-9]$\" $labels.instance }}m{{ end }}", "m" },
+		{ "{{ \"host.example.com:9100\" | stripPort }} {{ \"host.example.com:9100\" | "
+		  "stripDomain }}",
+		  "host.example.com host:9100" },
+		{ "{{ 1435065584.128 | humanizeTimestamp }}", "2015-06-23 13:19:44.128 +0000 UTC" },
+		{ "{{ parseDuration \"1h2m\" }}", "3720" },
+		{ "{{ graphLink \"up == 0\" }}", "/graph?g0.expr=up+%3D%3D+0&g0.tab=0" },
+		{ "{{ index $labels \"size\" }} {{ len $labels.size }}", "2048 4" },
+		{ "{{ print 1 2 \"a\" 3 }}", "1 2a3" },
+		{ "{{ (index (stringSlice \"a\" \"b\") 1) | toUpper }}", "B" },
+		{ "{{ toJson $labels }}", "{\"instance\":\"n1\",\"size\":\"2048\"}" },
+		{ "{{ define \"r\" }}{{ template \"r\" . }}{{ end }}{{ template \"r\" . }}",
+		  "<error expanding template: the template is nested too deeply>" },
+		{ "{{ nothing 1 }}",
+		  "<error expanding template: function \"nothing\" not defined>" },
+		{ "{{ \"\\u00e9\\x41\\n\" }}", "\u00e9A\n" },
 	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b = { 0 };
+		template_expand(str_of(cases[i].in), &vars, &b);
+		cr_expect_str_eq(buf_cstr(&b), cases[i].out, "%s gives %s", cases[i].in,
+				 buf_cstr(&b));
+		buf_fini(&b);
+	}
+}
+
+static int up(void *arg, struct arena *a, struct str expr, const struct template_sample **ret,
+	      size_t *ret_len, struct error *err)
+{
+	(void)arg;
+	static const struct label n2[] = { { { "node", 4 }, { "n2", 2 } } };
+	static const struct label n1[] = { { { "__value__", 9 }, { "text", 4 } },
+					   { { "node", 4 }, { "n1", 2 } } };
+	struct template_sample *s = arena_new(a, struct template_sample, 2);
+	s[0] = (struct template_sample){ { n2, 1 }, 2 };
+	s[1] = (struct template_sample){ { n1, 2 }, 1 };
+	*ret = s;
+	*ret_len = str_is(expr, "up") ? 2 : 0;
+	return str_is(expr, "bad") ? error_set(err, ERR_BAD_REQUEST, "it is bad") : 0;
+}
+
+Test(template, asks_for_what_others_measured)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{ "{{ with query \"up\" }}{{ . | first | value }}{{ end }}", "2" },
+		{ "{{ range query \"up\" | sortByLabel \"node\" }}{{ .Labels.node }}={{ .Value }} "
+		  "{{ end }}",
+		  "n1=1 n2=2 " },
+		{ "{{ query \"up\" | first | label \"node\" }}", "n2" },
+		{ "{{ with query \"none\" }}x{{ else }}nobody{{ end }}", "nobody" },
+		{ "{{ query \"none\" | first }}",
+		  "<error expanding template: first() called on vector with no elements>" },
+		{ "{{ query \"bad\" }}", "<error expanding template: it is bad>" },
+		{ "{{ range query (printf \"%s\" \"up\") }}{{ strvalue . }}{{ end }}", "text" },
+	};
+	const struct template_vars vars = { .query = up };
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct buf b = { 0 };
 		template_expand(str_of(cases[i].in), &vars, &b);
