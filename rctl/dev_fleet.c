@@ -132,8 +132,7 @@ static void cluster_alerts(struct fleet *f, const struct fleet_cluster *c)
 	arg(f, d, "--cluster-name=%s", c->name);
 	arg(f, d, "--region=%s", c->region);
 	arg(f, d, "--alerts-store=%s", database(f, arena_printf(&f->arena, "%s_alerts", c->name)));
-	arg(f, d, "--external-url=https://127.0.0.1:%" PRId64 "/clusters/%s", f->api_port,
-	    c->name);
+	arg(f, d, "--external-url=https://127.0.0.1:%" PRId64 "/clusters/%s", f->api_port, c->name);
 	arg(f, d, "--allow-private-receivers");
 }
 
