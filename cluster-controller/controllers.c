@@ -11,6 +11,9 @@ static void on_pod(void *arg, struct pod *p, bool gone)
 	const struct rs *r = state_set_by_uid(&c->state, p->owner_uid);
 	if (r)
 		ctl_add(c->sets, r->key);
+	const struct batch *b = state_job_by_uid(&c->state, p->owner_uid);
+	if (b)
+		ctl_add(c->jobs, b->key);
 	if (!gone && !p->owner_uid.len)
 		adopt_find_sets(c, p);
 	if (!gone && !p->node.len && !p->deleting)
@@ -36,6 +39,13 @@ static void on_deployment(void *arg, struct deployment *d, bool gone)
 	struct controllers *c = arg;
 	if (!gone)
 		ctl_add(c->deployments, d->key);
+}
+
+static void on_job(void *arg, struct batch *b, bool gone)
+{
+	struct controllers *c = arg;
+	if (!gone)
+		ctl_add(c->jobs, b->key);
 }
 
 static void on_node(void *arg, struct node *n, bool gone)
@@ -64,11 +74,13 @@ struct controllers *controllers_new(const struct controllers_config *cfg)
 	state_init(&c->state, cfg->ctl, cfg->client);
 	c->deployments = queue(c, "deployments", deployment_reconcile, 8);
 	c->sets = queue(c, "replicasets", replicaset_reconcile, 8);
+	c->jobs = queue(c, "jobs", batch_reconcile, 8);
 	c->scheduler = queue(c, "scheduler", scheduler_reconcile, 16);
 	c->nodes = queue(c, "nodes", nodes_reconcile, 1);
 	c->state.on_pod = on_pod;
 	c->state.on_set = on_set;
 	c->state.on_deployment = on_deployment;
+	c->state.on_job = on_job;
 	c->state.on_node = on_node;
 	c->state.arg = c;
 	state_watch(&c->state);

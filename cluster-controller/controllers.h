@@ -1,5 +1,5 @@
 /*
- * controllers - the four controllers of a cluster, each a queue over the shared state: Deployments, ReplicaSets,
+ * controllers - the controllers of a cluster, each a queue over the shared state: Deployments, ReplicaSets, Jobs,
  * the scheduler, the node lifecycle.  The decisions are in the *_plan files.
  */
 #ifndef CONTROLLERS_H
@@ -30,7 +30,7 @@ struct controllers *controllers_free(struct controllers *c);
 struct controllers {
 	struct controllers_config cfg;
 	struct state state;
-	struct ctl_queue *deployments, *sets, *scheduler, *nodes;
+	struct ctl_queue *deployments, *sets, *jobs, *scheduler, *nodes;
 	/* node lifecycle */
 	struct loop_timer lease_poll;
 	struct client_call *lease_call;
@@ -39,6 +39,7 @@ struct controllers {
 
 void deployment_reconcile(void *arg, struct ctl_queue *q, struct str key);
 void replicaset_reconcile(void *arg, struct ctl_queue *q, struct str key);
+void batch_reconcile(void *arg, struct ctl_queue *q, struct str key);
 void scheduler_reconcile(void *arg, struct ctl_queue *q, struct str key);
 void nodes_reconcile(void *arg, struct ctl_queue *q, struct str key);
 

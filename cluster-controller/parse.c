@@ -297,6 +297,11 @@ static void pod_status(struct pod *p, const struct json *status)
 	const struct json *ctrs = json_getc(status, "containerStatuses");
 	for (size_t i = 0; i < json_len(ctrs); i++)
 		p->restarts += (uint32_t)json_i64(json_getc(json_at(ctrs, i), "restartCount"), 0);
+	for (size_t i = 0; i < json_len(ctrs); i++) {
+		int64_t end = parse_time(
+			json_dig(json_at(ctrs, i), "state", "terminated", "finishedAt", NULL));
+		p->ended_s = end > p->ended_s ? end : p->ended_s;
+	}
 }
 
 void parse_pod(struct pod *p, const struct json *obj)
@@ -313,6 +318,10 @@ void parse_pod(struct pod *p, const struct json *obj)
 	p->created_s = m.created_s;
 	p->deleting = m.deleting;
 	p->owner_uid = controller_uid(a, meta);
+	const struct json *finalizers = json_getc(meta, "finalizers");
+	for (size_t i = 0; i < json_len(finalizers); i++)
+		p->tracked |= str_is(json_str(json_at(finalizers, i)),
+				     "batch.kubernetes.io/job-tracking");
 	p->node = keep(a, json_getc(spec, "nodeName"));
 	p->scheduler = keep(a, json_getc(spec, "schedulerName"));
 	p->gated = json_len(json_getc(spec, "schedulingGates")) > 0;
@@ -410,4 +419,16 @@ void parse_deployment(struct deployment *d, const struct json *obj)
 		selector_of(&d->arena, json_dig(&d->obj, "spec", "selector", NULL), NULL, NULL);
 	d->generation = m.generation;
 	d->deleting = m.deleting;
+}
+
+void parse_job(struct batch *b, const struct json *obj)
+{
+	struct meta m = meta_of(&b->arena, obj);
+	b->obj = json_clone(&b->arena, obj);
+	b->key = m.key;
+	b->ns = m.ns;
+	b->name = m.name;
+	b->uid = m.uid;
+	b->rv = m.rv;
+	b->deleting = m.deleting;
 }

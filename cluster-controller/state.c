@@ -103,6 +103,16 @@ struct deployment *state_deployment_by_uid(const struct state *s, struct str uid
 	return map_get(&s->deployment_by_uid, uid);
 }
 
+struct batch *state_job(const struct state *s, struct str key)
+{
+	return map_get(&s->jobs, key);
+}
+
+struct batch *state_job_by_uid(const struct state *s, struct str uid)
+{
+	return map_get(&s->job_by_uid, uid);
+}
+
 struct node *state_node(const struct state *s, struct str name)
 {
 	return map_get(&s->nodes, name);
@@ -266,14 +276,46 @@ static void on_deployment_delete(void *arg, struct str key, struct str last)
 	deployment_free(s, d);
 }
 
+static void job_free(struct state *s, struct batch *b)
+{
+	if (map_get(&s->job_by_uid, b->uid) == b)
+		(void)map_del(&s->job_by_uid, b->uid);
+	arena_fini(&b->arena);
+	mem_free(b);
+}
+
+static void on_job_set(void *arg, struct str key, const struct json *obj, struct str text)
+{
+	(void)text;
+	struct state *s = arg;
+	struct batch *b = mem_new(struct batch, 1);
+	parse_job(b, obj);
+	struct batch *old = map_set(&s->jobs, key, b);
+	if (old)
+		job_free(s, old);
+	(void)map_set(&s->job_by_uid, b->uid, b);
+	s->on_job(s->arg, b, false);
+}
+
+static void on_job_delete(void *arg, struct str key, struct str last)
+{
+	(void)last;
+	struct state *s = arg;
+	struct batch *b = map_del(&s->jobs, key);
+	if (!b)
+		return;
+	s->on_job(s->arg, b, true);
+	job_free(s, b);
+}
+
 /* ---- life ---- */
 
 void state_init(struct state *s, struct ctl *ctl, struct client *client)
 {
 	*s = (struct state){ .ctl = ctl, .client = client };
-	struct map *maps[] = { &s->pods,        &s->nodes,         &s->sets,
-			       &s->deployments, &s->pods_by_owner, &s->sets_by_owner,
-			       &s->pods_by_node };
+	struct map *maps[] = { &s->pods,         &s->nodes,         &s->sets,
+			       &s->deployments,  &s->pods_by_owner, &s->sets_by_owner,
+			       &s->pods_by_node, &s->jobs,          &s->job_by_uid };
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		map_init(maps[i], clock_random_u64());
 }
@@ -294,6 +336,7 @@ void state_watch(struct state *s)
 	s->i_nodes = watch(s, "/api/v1/nodes", on_node_set, on_node_delete);
 	s->i_pods = watch(s, "/api/v1/pods", on_pod_set, on_pod_delete);
 	s->i_sets = watch(s, "/apis/apps/v1/replicasets", on_rs_set, on_rs_delete);
+	s->i_jobs = watch(s, "/apis/batch/v1/jobs", on_job_set, on_job_delete);
 	s->i_deployments =
 		watch(s, "/apis/apps/v1/deployments", on_deployment_set, on_deployment_delete);
 }
@@ -313,6 +356,11 @@ void state_fini(struct state *s)
 	pos = 0;
 	while (map_next(&s->deployments, &pos, NULL, &v))
 		deployment_free(s, v);
+	pos = 0;
+	while (map_next(&s->jobs, &pos, NULL, &v))
+		job_free(s, v);
+	map_fini(&s->jobs);
+	map_fini(&s->job_by_uid);
 	map_fini(&s->pods);
 	map_fini(&s->sets);
 	map_fini(&s->nodes);

@@ -31,6 +31,8 @@ struct pod {
 	int64_t created_s, ready_s, deletion_cost;
 	uint32_t restarts;
 	bool deleting, finished, gated;
+	bool tracked;             /* carries the finalizer of jobs */
+	int64_t ended_s;          /* of the container that ended last */
 	struct str scheduler;     /* spec.schedulerName */
 	struct str unschedulable; /* message of the condition PodScheduled=False, "" */
 	struct sched_pod sched;
@@ -74,18 +76,26 @@ struct deployment {
 	bool deleting;
 };
 
+struct batch {
+	struct arena arena;
+	struct str key, ns, name, uid, rv;
+	struct json obj;
+	bool deleting;
+};
+
 struct state {
 	struct ctl *ctl;
 	struct client *client;
-	struct map pods, nodes, sets, deployments; /* key → record */
-	struct map pods_by_owner, sets_by_owner;   /* uid → struct owner */
-	struct map set_by_uid, deployment_by_uid;  /* uid → record */
+	struct map pods, nodes, sets, deployments, jobs;      /* key → record */
+	struct map pods_by_owner, sets_by_owner;              /* uid → struct owner */
+	struct map set_by_uid, deployment_by_uid, job_by_uid; /* uid → record */
 	struct map pods_by_node; /* node name → struct owner (for nodes not known too) */
-	struct client_informer *i_pods, *i_nodes, *i_sets, *i_deployments;
+	struct client_informer *i_pods, *i_nodes, *i_sets, *i_deployments, *i_jobs;
 	/* told after the state changed */
 	void (*on_pod)(void *arg, struct pod *p, bool gone);
 	void (*on_node)(void *arg, struct node *n, bool gone);
 	void (*on_set)(void *arg, struct rs *r, bool gone);
+	void (*on_job)(void *arg, struct batch *b, bool gone);
 	void (*on_deployment)(void *arg, struct deployment *d, bool gone);
 	void *arg;
 };
@@ -99,6 +109,8 @@ struct rs *state_set(const struct state *s, struct str key);
 struct deployment *state_deployment(const struct state *s, struct str key);
 struct rs *state_set_by_uid(const struct state *s, struct str uid);
 struct deployment *state_deployment_by_uid(const struct state *s, struct str uid);
+struct batch *state_job(const struct state *s, struct str key);
+struct batch *state_job_by_uid(const struct state *s, struct str uid);
 struct node *state_node(const struct state *s, struct str name);
 
 /* The list (of struct pod.by_owner, struct rs.by_owner, struct pod.by_node), or NULL when there is none. */

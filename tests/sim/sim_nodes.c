@@ -54,7 +54,7 @@ static const char *const bugs[BUGS] = {
 };
 
 struct node {
-	char name[8];
+	char name[24];
 	int zone;
 	bool alive, cut;   /* cut: lives, and its heartbeats do not arrive */
 	int64_t changed_s; /* when it last began or ceased to be heard */
@@ -68,7 +68,7 @@ struct node {
 };
 
 struct pod {
-	char uid[8];
+	char uid[24];
 	int node; /* -1: not bound */
 	int64_t bound_s;
 };

@@ -1,4 +1,5 @@
 #include "adopt_plan.h"
+#include "batch_plan.h"
 #include "deployment_plan.h"
 #include "node_lease.h"
 #include "node_plan.h"
@@ -558,5 +559,80 @@ Test(adopt_plan, takes_what_is_nobodys_and_lets_go_what_no_longer_matches)
 					       .deleting = rows[i].child_goes,
 					       .finished = rows[i].finished };
 		cr_assert_eq(adopt_plan(&o, &c), rows[i].want, "row %zu", i);
+	}
+}
+
+/* ---- jobs ---- */
+
+Test(batch_plan, starts_ends_counts_and_judges)
+{
+	static const struct {
+		const char *what;
+		int64_t completions, parallelism, backoff_limit, deadline_s;
+		int64_t succeeded, failed, start_s; /* stored */
+		int active, ok, bad;                /* tracked pods */
+		bool suspend;
+		size_t create, untrack, end;
+		enum batch_end verdict;
+		bool finished;
+	} rows[] = {
+		{ "begins", 5, 2, 6, -1, .create = 2 },
+		{ "no more than are missing", 5, 3, 6, -1, .succeeded = 4, .create = 1 },
+		{ "none beside those at work", 5, 2, 6, -1, .active = 2 },
+		{ "an end is named before its finalizer goes", 5, 2, 6, -1, .active = 1, .ok = 1,
+		  .create = 1 },
+		{ "less parallelism: let go before they are ended", 5, 1, 6, -1, .active = 2,
+		  .untrack = 1 },
+		{ "enough", 2, 2, 6, -1, .succeeded = 2, .verdict = BATCH_COMPLETE,
+		  .finished = true },
+		{ "enough, but not all counted", 2, 2, 6, -1, .succeeded = 1, .ok = 1,
+		  .verdict = BATCH_COMPLETE },
+		{ "too many failures", 2, 2, 0, -1, .failed = 1, .active = 1, .end = 1,
+		  .verdict = BATCH_BACKOFF_LIMIT },
+		{ "gave up", 2, 2, 0, -1, .failed = 1, .verdict = BATCH_BACKOFF_LIMIT,
+		  .finished = true },
+		{ "too late", 2, 1, 6, 10, .start_s = 980, .active = 1, .end = 1,
+		  .verdict = BATCH_DEADLINE },
+		{ "in time", 2, 1, 6, 30, .start_s = 980, .active = 1 },
+		{ "suspended", 5, 2, 6, -1, .active = 2, .suspend = true, .untrack = 2 },
+		{ "a failure is waited behind", 5, 1, 6, -1, .bad = 1 },
+		{ "of a queue, the first success stops the starts", -1, 3, 6, -1, .active = 1,
+		  .ok = 1 },
+		{ "a queue ends with its last worker", -1, 3, 6, -1, .succeeded = 1,
+		  .verdict = BATCH_COMPLETE, .finished = true },
+	};
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct arena a = { 0 };
+		struct batch_pod pods[8];
+		size_t n = 0;
+		for (int k = 0; k < rows[i].active + rows[i].ok + rows[i].bad; k++)
+			pods[n++] = (struct batch_pod){
+				.uid = arena_strf(&a, "u%d", k),
+				.tracked = true,
+				.succeeded = k >= rows[i].active && k < rows[i].active + rows[i].ok,
+				.failed = k >= rows[i].active + rows[i].ok,
+				.ended_s = 999,
+			};
+		const struct batch_input in = {
+			.completions = rows[i].completions,
+			.parallelism = rows[i].parallelism,
+			.backoff_limit = rows[i].backoff_limit,
+			.deadline_s = rows[i].deadline_s,
+			.ttl_s = -1,
+			.suspend = rows[i].suspend,
+			.pods = pods,
+			.pods_len = n,
+			.succeeded = rows[i].succeeded,
+			.failed = rows[i].failed,
+			.start_s = rows[i].start_s,
+			.now_s = 1000,
+		};
+		struct batch_plan p = batch_plan(&a, &in);
+		cr_assert_eq(p.create, rows[i].create, "%s: %zu", rows[i].what, p.create);
+		cr_assert_eq(p.untrack_len, rows[i].untrack, "%s", rows[i].what);
+		cr_assert_eq(p.end_len, rows[i].end, "%s", rows[i].what);
+		cr_assert_eq(p.verdict, rows[i].verdict, "%s", rows[i].what);
+		cr_assert_eq(p.finished, rows[i].finished, "%s", rows[i].what);
+		arena_fini(&a);
 	}
 }
