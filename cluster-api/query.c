@@ -29,6 +29,7 @@ struct asked {
 	struct error err; /* of its parameters */
 	struct relay *relay;
 	bool gone, answered;
+	bool start_given, end_given, step_given;
 };
 
 static void asked_free(struct asked *a)
@@ -114,7 +115,7 @@ static const struct relay_handlers RELAY = { .start = on_start, .gone = on_gone 
 
 /* ---- parameters ---- */
 
-static int parse_time(struct str s, int64_t *ret, struct error *err)
+static int parse_time(const char *name, struct str s, int64_t *ret, struct error *err)
 {
 	char text[64], *end = NULL;
 	if (s.len && s.len < sizeof(text)) {
@@ -129,18 +130,18 @@ static int parse_time(struct str s, int64_t *ret, struct error *err)
 	if (rfc3339_parse_ms(s, ret))
 		return 0;
 	return error_set(err, ERR_BAD_REQUEST,
-			 "invalid parameter \"time\": cannot parse \"%.*s\" to a valid timestamp",
-			 STR_ARG(str_sub(s, 0, 100)));
+			 "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid timestamp",
+			 name, STR_ARG(str_sub(s, 0, 100)));
 }
 
-static int parse_timeout(struct str s, int64_t *ret, struct error *err)
+static int parse_duration(const char *name, struct str s, int64_t *ret, struct error *err)
 {
 	char text[32], *end = NULL;
 	if (s.len && s.len < sizeof(text)) {
 		memcpy(text, s.p, s.len);
 		text[s.len] = '\0';
 		double v = strtod(text, &end);
-		if (!*end && v > 0 && v < 1e9) {
+		if (!*end && fabs(v) < 9e12) {
 			*ret = (int64_t)(v * 1000);
 			return 0;
 		}
@@ -148,24 +149,37 @@ static int parse_timeout(struct str s, int64_t *ret, struct error *err)
 	if (duration_parse_prom(s, ret, NULL) == 0)
 		return 0;
 	return error_set(err, ERR_BAD_REQUEST,
-			 "invalid parameter \"timeout\": cannot parse \"%.*s\" to a valid duration",
-			 STR_ARG(str_sub(s, 0, 100)));
+			 "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid duration",
+			 name, STR_ARG(str_sub(s, 0, 100)));
 }
 
 static int set_parameter(struct asked *a, struct str key, struct str value, struct error *err)
 {
 	struct mstore_ask *ask = &a->ask;
-	if (str_is(key, "query") && ask->kind == MSTORE_QUERY) {
+	bool range = ask->kind == MSTORE_RANGE;
+	if (str_is(key, "query") && (range || ask->kind == MSTORE_QUERY)) {
 		ask->text = value;
-	} else if (str_is(key, "time") && value.len) {
-		return parse_time(value, &ask->time_ms, err);
+	} else if (str_is(key, "metric") && ask->kind == MSTORE_METADATA) {
+		ask->text = value;
+	} else if (str_is(key, "time") && value.len && ask->kind == MSTORE_QUERY) {
+		ask->time_given = true;
+		return parse_time("time", value, &ask->time_ms, err);
+	} else if (str_is(key, "start") && (range || value.len)) {
+		a->start_given = true;
+		return parse_time("start", value, &ask->start_ms, err);
+	} else if (str_is(key, "end") && (range || value.len)) {
+		a->end_given = true;
+		return parse_time("end", value, &ask->end_ms, err);
+	} else if (str_is(key, "step") && range) {
+		a->step_given = true;
+		return parse_duration("step", value, &ask->step_ms, err);
 	} else if (str_is(key, "timeout") && value.len) {
-		return parse_timeout(value, &ask->timeout_ms, err);
+		return parse_duration("timeout", value, &ask->timeout_ms, err);
 	} else if (str_is(key, "limit") && value.len) {
 		if (!str_to_i64(value, &ask->limit) || ask->limit < 0)
 			return error_set(err, ERR_BAD_REQUEST,
 					 "invalid parameter \"limit\": limit must be non-negative");
-	} else if (str_is(key, "match[]") && ask->kind != MSTORE_QUERY) {
+	} else if (str_is(key, "match[]") && !range && ask->kind != MSTORE_QUERY) {
 		if (ask->matches_len == MSTORE_MATCHES_MAX)
 			return error_set(err, ERR_BAD_REQUEST, "more than %d match[] parameters",
 					 MSTORE_MATCHES_MAX);
@@ -189,6 +203,38 @@ static int parse_pairs(struct asked *a, struct str pairs, struct error *err)
 		rc = set_parameter(a, key, value, err);
 	}
 	return rc;
+}
+
+/* What is known once all parameters are. */
+static int check_range(struct asked *a, struct error *err)
+{
+	struct mstore_ask *ask = &a->ask;
+	const struct {
+		bool given;
+		const char *name, *kind;
+	} needed[] = { { a->start_given, "start", "timestamp" },
+		       { a->end_given, "end", "timestamp" },
+		       { a->step_given, "step", "duration" } };
+	if (ask->kind != MSTORE_RANGE) {
+		ask->since_ms = ask->start_ms;
+		return 0;
+	}
+	for (size_t i = 0; i < 3; i++)
+		if (!needed[i].given)
+			return error_set(
+				err, ERR_BAD_REQUEST,
+				"invalid parameter \"%s\": cannot parse \"\" to a valid %s",
+				needed[i].name, needed[i].kind);
+	if (ask->end_ms < ask->start_ms)
+		return error_set(
+			err, ERR_BAD_REQUEST,
+			"invalid parameter \"end\": end timestamp must not be before start "
+			"time");
+	if (ask->step_ms <= 0)
+		return error_set(err, ERR_BAD_REQUEST,
+				 "invalid parameter \"step\": zero or negative query resolution "
+				 "step widths are not accepted. Try a positive integer");
+	return 0;
 }
 
 /* "/api/v1/label/NAME/values" */
@@ -226,6 +272,8 @@ static int read_request(struct asked *a, struct http_request *req,
 		rc = parse_pairs(a, arena_str(&a->arena, info->query), err);
 	if (!rc && post)
 		rc = parse_pairs(a, arena_str(&a->arena, req->body), err);
+	if (!rc)
+		rc = check_range(a, err);
 	if (!rc && a->ask.kind == MSTORE_SERIES && !a->ask.matches_len)
 		rc = error_set(err, ERR_BAD_REQUEST, "no match[] parameter provided");
 	return rc;
@@ -237,6 +285,7 @@ static void serve(struct query *q, enum mstore_kind kind, struct http_request *r
 	struct asked *a = mem_new(struct asked, 1);
 	a->query = q;
 	a->ask.kind = kind;
+	a->ask.with_notes = true;
 	(void)!read_request(a, req, info, &a->err);
 	relay_new(req, q->loop, &RELAY, a);
 }
@@ -244,6 +293,28 @@ static void serve(struct query *q, enum mstore_kind kind, struct http_request *r
 static void serve_query(void *arg, struct http_request *req, const struct apiserver_info *info)
 {
 	serve(arg, MSTORE_QUERY, req, info);
+}
+
+static void serve_range(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	serve(arg, MSTORE_RANGE, req, info);
+}
+
+static void serve_metadata(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	serve(arg, MSTORE_METADATA, req, info);
+}
+
+/* The version is that of Prometheus whose API and language this is: Grafana goes by it. */
+static void serve_buildinfo(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	(void)arg;
+	(void)info;
+	http_reply_text(
+		req, 200, "application/json",
+		STR("{\"status\":\"success\",\"data\":{\"version\":\"3.0.0\",\"revision\":\"rctl "
+		    "" RCTL_VERSION "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\","
+		    "\"goVersion\":\"\"}}\n"));
 }
 
 static void serve_labels(void *arg, struct http_request *req, const struct apiserver_info *info)
@@ -271,6 +342,9 @@ struct query *query_new(struct apiserver *api, struct loop *loop, struct mstore 
 		void (*fn)(void *arg, struct http_request *req, const struct apiserver_info *info);
 	} routes[] = {
 		{ "/api/v1/query", true, serve_query },
+		{ "/api/v1/query_range", true, serve_range },
+		{ "/api/v1/metadata", true, serve_metadata },
+		{ "/api/v1/status/buildinfo", true, serve_buildinfo },
 		{ "/api/v1/labels", true, serve_labels },
 		{ "/api/v1/label/", false, serve_values },
 		{ "/api/v1/series", true, serve_series },

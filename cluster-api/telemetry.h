@@ -16,7 +16,7 @@ struct telemetry_config {
 	char *metrics_store, *logs_store;
 	int64_t metrics_retention_ms, logs_retention_ms, checkpoint_ms;
 	int64_t series_max, label_bytes_max, streams_max, logs_memory_bytes;
-	int64_t query_samples_max, query_ms;
+	int64_t query_samples_max, query_bytes_max, query_ms;
 };
 
 size_t telemetry_settings(struct telemetry_config *cfg, struct setting *rows, size_t cap);

@@ -31,6 +31,7 @@ struct index {
 struct index_entry {
 	uint32_t id;
 	struct labels l; /* owned with the entry */
+	int type;        /* MetricType of the one that defined it */
 	int64_t last_ms; /* of the table: not later than the newest sample, by at most half a day */
 	void *data;      /* the owner's */
 };

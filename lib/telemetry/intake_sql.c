@@ -204,8 +204,11 @@ static int on_series(void *arg, const struct sql_value *row, size_t columns, str
 	struct arena a = { 0 };
 	struct labels l;
 	int rc = labels_read_json(&a, row[1].s, &l, err);
-	if (rc == 0)
-		index_add(&in->index, (uint32_t)row[0].i, l)->last_ms = row[2].i;
+	if (rc == 0) {
+		struct index_entry *e = index_add(&in->index, (uint32_t)row[0].i, l);
+		e->last_ms = row[2].i;
+		e->type = (int)row[3].i;
+	}
 	arena_fini(&a);
 	return rc;
 }
@@ -217,7 +220,7 @@ static int load_series(struct intake *in, struct error *err)
 		size_t before = index_count(&in->index);
 		int rc = intake_exec(
 			in,
-			"SELECT id, labels, last_ms FROM series WHERE id > $1 ORDER BY id "
+			"SELECT id, labels, last_ms, type FROM series WHERE id > $1 ORDER BY id "
 			"LIMIT $2",
 			p, 2, on_series, in, err);
 		if (rc || index_count(&in->index) - before < LOAD_ROWS)
@@ -449,7 +452,9 @@ int intake_define(struct intake *in, struct label *v, size_t n, int type, uint32
 	buf_fini(&json);
 	if (rc)
 		return rc;
-	index_add(&in->index, id, l)->last_ms = now;
+	e = index_add(&in->index, id, l);
+	e->last_ms = now;
+	e->type = type;
 	metric_set(in->m.series, (int64_t)index_count(&in->index));
 	*ret = id;
 	return 0;

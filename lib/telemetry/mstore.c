@@ -9,15 +9,28 @@
 /* A checkpoint does not wait for its time when so much is in tails. */
 enum { TAIL_BYTES_MAX = 512 << 20 };
 
+/* Room for the ids up to this one. */
+static void reach(struct mstore *s, uint32_t id)
+{
+	if (id < s->by_id_len)
+		return;
+	size_t n = s->by_id_len ? s->by_id_len * 2 : 1024;
+	n = n > id ? n : (size_t)id + 1;
+	s->by_id = mem_resize(s->by_id, n, sizeof(struct mseries *));
+	memset(s->by_id + s->by_id_len, 0, (n - s->by_id_len) * sizeof(struct mseries *));
+	s->by_id_len = n;
+}
+
 struct mseries *mstore_series(struct mstore *s, struct index_entry *e)
 {
-	(void)s;
 	if (!e->data) {
 		struct mseries *m = mem_new(struct mseries, 1);
 		m->last_ms = INT64_MIN;
 		m->db_last_ms = INT64_MAX;
 		m->sealed_end = &m->sealed;
 		e->data = m;
+		reach(s, e->id);
+		s->by_id[e->id] = m;
 	}
 	return e->data;
 }
@@ -96,15 +109,21 @@ void mstore_series_free(struct mseries *m)
 	mem_free(m);
 }
 
+void mstore_forget(struct mstore *s, struct index_entry *e)
+{
+	mstore_series_free(e->data);
+	e->data = NULL;
+	if (e->id < s->by_id_len)
+		s->by_id[e->id] = NULL;
+}
+
 static void reset(void *store)
 {
 	struct mstore *s = store;
 	const struct index *ix = intake_index(s->intake);
 	for (size_t i = 0; i < ix->by_id_len; i++)
-		if (ix->by_id[i]) {
-			mstore_series_free(ix->by_id[i]->data);
-			ix->by_id[i]->data = NULL;
-		}
+		if (ix->by_id[i])
+			mstore_forget(s, ix->by_id[i]);
 	s->tail_bytes = 0;
 	s->before_len = 0;
 }
@@ -155,20 +174,49 @@ static int check(void *store, const struct intake_record *r, struct error *err)
 	return 0;
 }
 
+/*
+ * Samples wait a few turns between the look-up of their series and the write, so that the memory of the one comes
+ * while others are worked on.
+ */
+enum { APPLY_AHEAD = 16, APPLY_TAIL = 8 };
+
 struct applying {
 	struct mstore *s;
 	const struct index *index;
 	const struct intake_record *r;
 	struct record_batch b;
+	struct {
+		struct mseries *m;
+		double v;
+	} ahead[APPLY_AHEAD];
+	size_t n;
 };
+
+static void apply_next(struct applying *a, struct mseries *m, double v)
+{
+	size_t at = a->n++ % APPLY_AHEAD;
+	struct mseries *now = a->ahead[at].m, *next = a->ahead[(at + APPLY_TAIL) % APPLY_AHEAD].m;
+	if (m)
+		__builtin_prefetch(m, 1);
+	if (next && next->tail)
+		__builtin_prefetch(&next->tail[next->tail_len], 1);
+	if (now)
+		mstore_append(a->s, now, a->b.time_ms, a->ahead[at].v);
+	a->ahead[at].m = m;
+	a->ahead[at].v = v;
+}
 
 static void apply_one(void *arg, uint32_t ref, double v)
 {
 	struct applying *a = arg;
 	uint32_t id = intake_id(a->r, ref);
-	struct index_entry *e = id ? index_at(a->index, id) : NULL;
-	if (e)
-		mstore_append(a->s, mstore_series(a->s, e), a->b.time_ms, v);
+	struct mseries *m = id < a->s->by_id_len ? a->s->by_id[id] : NULL;
+	if (!m) {
+		struct index_entry *e = id ? index_at(a->index, id) : NULL;
+		m = e ? mstore_series(a->s, e) : NULL;
+	}
+	if (m)
+		apply_next(a, m, v);
 }
 
 static void apply(void *store, const struct intake_record *r)
@@ -179,6 +227,8 @@ static void apply(void *store, const struct intake_record *r)
 		return;
 	if (record_metrics(r->payload, &a.b, apply_one, &a, NULL) == 0)
 		metric_add(s->samples, (int64_t)a.b.samples);
+	for (size_t i = 0; i < APPLY_AHEAD; i++)
+		apply_next(&a, NULL, 0);
 }
 
 static void checkpointed(void *store)
@@ -251,6 +301,7 @@ struct mstore *mstore_free(struct mstore *s)
 	if (!s)
 		return NULL;
 	intake_free(s->intake);
+	mem_free(s->by_id);
 	mem_free(s->collected);
 	mem_free(s->before);
 	buf_fini(&s->scratch);

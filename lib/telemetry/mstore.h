@@ -37,7 +37,7 @@ struct mstore_config {
 	const char *url;
 	int64_t retention_ms, checkpoint_ms;
 	int64_t series_max, label_bytes_max;
-	int64_t query_samples_max, query_ms;
+	int64_t query_samples_max, query_bytes_max, query_ms;
 	struct metrics *metrics;
 	int64_t (*now_ms)(void); /* NULL = the clock */
 	/* On the worker: the database is there (NULL), or why it is not.  For the log; may be NULL. */
@@ -59,20 +59,27 @@ struct intake *mstore_intake(struct mstore *s);
 
 enum mstore_kind {
 	MSTORE_QUERY,  /* text: PromQL, at time_ms */
+	MSTORE_RANGE,  /* text: PromQL, at each step_ms of start_ms … end_ms */
 	MSTORE_LABELS, /* names of labels; of series that match, if there are matches */
 	MSTORE_VALUES, /* values of label `text` */
 	MSTORE_SERIES, /* label sets of series that match */
+	MSTORE_METADATA, /* {"metric":[{"type":"counter","help":"","unit":""}]}; of `text` alone, when given */
 };
 
 /* Copied. */
 struct mstore_ask {
 	enum mstore_kind kind;
 	struct str text;
-	int64_t time_ms;    /* 0 = now */
+	bool time_given;                   /* else QUERY is asked for now */
+	int64_t time_ms;                   /* any, also 0 and before */
+	int64_t start_ms, end_ms, step_ms; /* RANGE */
+	int64_t since_ms;   /* LABELS, VALUES, SERIES: nothing that ended before; 0 = all */
 	int64_t timeout_ms; /* 0 = the setting; more is cut to it */
 	struct str matches[MSTORE_MATCHES_MAX];
 	size_t matches_len;
-	int64_t limit; /* LABELS, VALUES, SERIES: 0 = none */
+	int64_t limit; /* LABELS, VALUES, SERIES, METADATA, and series of RANGE: 0 = none */
+	/* Behind the value come ,"warnings":[…] and ,"infos":[…], the members that stand beside "data". */
+	bool with_notes;
 };
 
 /*

@@ -61,21 +61,53 @@ static bool is_late(void *arg)
 	return clock_mono_ms() > ((struct asking *)arg)->deadline_ms;
 }
 
+static void write_notes(struct asking *q, const struct promql_result *r)
+{
+	static const char *const KEY[] = { "infos", "warnings" };
+	for (int warning = 1; q->ask.with_notes && warning >= 0; warning--) {
+		size_t n = 0;
+		for (size_t i = 0; i < r->notes_len; i++) {
+			if (r->notes[i].warning != (warning == 1))
+				continue;
+			if (n++)
+				buf_addc(&q->out, ',');
+			else
+				buf_addf(&q->out, ",\"%s\":[", KEY[warning]);
+			json_write_str(&q->out, r->notes[i].text);
+		}
+		buf_adds(&q->out, n ? "]" : "");
+	}
+}
+
+static int evaluate(struct asking *q, struct promql *p, struct arena *a, struct promql_result *r,
+		    struct error *err)
+{
+	const struct promql_source src = { source_select, source_read, source_last, q };
+	const struct promql_limits limits = { .samples_max = q->s->cfg.query_samples_max,
+					      .bytes_max = q->s->cfg.query_bytes_max,
+					      .late = is_late,
+					      .arg = q };
+	const struct promql_range range = { q->ask.start_ms, q->ask.end_ms, q->ask.step_ms };
+	int64_t at = q->ask.time_given ? q->ask.time_ms : intake_now_ms(q->s->intake);
+	if (q->ask.kind == MSTORE_RANGE)
+		return promql_eval_range(p, &range, &src, &limits, a, r, err);
+	return promql_eval(p, at, &src, &limits, a, r, err);
+}
+
 static int answer_query(struct asking *q, struct error *err)
 {
 	struct promql *p = NULL;
 	struct promql_result r;
 	struct arena a = { 0 };
-	const struct promql_source src = { source_select, source_read, source_last, q };
-	const struct promql_limits limits = { .samples_max = q->s->cfg.query_samples_max,
-					      .late = is_late,
-					      .arg = q };
-	int64_t at = q->ask.time_ms ? q->ask.time_ms : intake_now_ms(q->s->intake);
 	int rc = promql_parse(q->ask.text, &p, err);
 	if (!rc)
-		rc = promql_eval(p, at, &src, &limits, &a, &r, err);
-	if (!rc)
+		rc = evaluate(q, p, &a, &r, err);
+	if (!rc) {
+		bool cut = q->ask.limit > 0 && r.len > (size_t)q->ask.limit;
+		r.len = cut ? (size_t)q->ask.limit : r.len;
 		promql_write_json(&r, &q->out);
+		write_notes(q, &r);
+	}
 	promql_free(p);
 	arena_fini(&a);
 	return rc;
@@ -119,6 +151,27 @@ static void write_words(struct asking *q, struct words *w)
 	buf_addc(&q->out, ']');
 }
 
+/* Whether a series has anything since then, as far as that is known without reading. */
+static bool is_since(struct asking *q, const struct index_entry *e)
+{
+	const struct mseries *m = e->data;
+	int64_t last = e->last_ms + MSTORE_LAST_STEP_MS;
+	if (m && m->last_ms > last)
+		last = m->last_ms;
+	return last >= q->ask.since_ms;
+}
+
+/* Takes out the series that ended too early. */
+static void drop_ended(struct asking *q, struct index_ids *ids)
+{
+	const struct index *ix = intake_index(q->s->intake);
+	size_t n = 0;
+	for (size_t i = 0; i < ids->len; i++)
+		if (is_since(q, index_at(ix, ids->v[i])))
+			ids->v[n++] = ids->v[i];
+	ids->len = n;
+}
+
 /* The series that match any of match[]. */
 static int matched(struct asking *q, struct index_ids *ids, struct error *err)
 {
@@ -134,6 +187,8 @@ static int matched(struct asking *q, struct index_ids *ids, struct error *err)
 			index_select(intake_index(q->s->intake), m, n, ids);
 		promql_free(p);
 	}
+	if (!rc && q->ask.since_ms)
+		drop_ended(q, ids);
 	return rc;
 }
 
@@ -194,6 +249,53 @@ static int answer_series(struct asking *q, struct error *err)
 	return rc;
 }
 
+/* ---- metadata ---- */
+
+struct typed_metric {
+	struct str name;
+	int type;
+};
+
+static int by_metric(const void *a, const void *b)
+{
+	return str_cmp(((const struct typed_metric *)a)->name,
+		       ((const struct typed_metric *)b)->name);
+}
+
+/* One type for each metric, as its first series says. */
+static int answer_metadata(struct asking *q)
+{
+	static const char *const TYPE[] = { "unknown", "counter", "gauge" };
+	const struct index *ix = intake_index(q->s->intake);
+	struct typed_metric *v = NULL;
+	struct map seen = { 0 };
+	size_t len = 0, cap = 0;
+	for (size_t i = 0; i < ix->all.len; i++) {
+		const struct index_entry *e = index_at(ix, ix->all.v[i]);
+		struct str name = labels_get(e->l, LABELS_NAME);
+		bool wanted = name.len && (!q->ask.text.len || str_eq(name, q->ask.text));
+		if (!wanted || map_set(&seen, name, &seen))
+			continue;
+		mem_grow(v, len, cap);
+		v[len++] = (struct typed_metric){ name, e->type };
+	}
+	if (len)
+		qsort(v, len, sizeof(*v), by_metric);
+	if (q->ask.limit > 0 && len > (size_t)q->ask.limit)
+		len = (size_t)q->ask.limit;
+	buf_addc(&q->out, '{');
+	for (size_t i = 0; i < len; i++) {
+		buf_adds(&q->out, i ? "," : "");
+		json_write_str(&q->out, v[i].name);
+		buf_addf(&q->out, ":[{\"type\":\"%s\",\"help\":\"\",\"unit\":\"\"}]",
+			 TYPE[v[i].type == 1 || v[i].type == 2 ? v[i].type : 0]);
+	}
+	buf_addc(&q->out, '}');
+	map_fini(&seen);
+	mem_free(v);
+	return 0;
+}
+
 /* ---- there and back ---- */
 
 static void deliver(void *arg)
@@ -213,10 +315,13 @@ static int answer(struct asking *q, const struct error *down)
 		return error_set(&q->err, ERR_TIMEOUT, "query timed out in queue");
 	switch (q->ask.kind) {
 	case MSTORE_QUERY:
+	case MSTORE_RANGE:
 		return answer_query(q, &q->err);
 	case MSTORE_LABELS:
 	case MSTORE_VALUES:
 		return answer_words(q, &q->err);
+	case MSTORE_METADATA:
+		return answer_metadata(q);
 	case MSTORE_SERIES:
 	default:
 		return answer_series(q, &q->err);

@@ -7,6 +7,9 @@
 #include "telemetry/promql.h"
 #include "telemetry/record.h"
 
+/* How far a series' last_ms in its table may be behind its newest sample. */
+#define MSTORE_LAST_STEP_MS (12LL * 3600 * 1000)
+
 /* A chunk that is full and waits for the next checkpoint. */
 struct sealed {
 	struct sealed *next;
@@ -16,13 +19,14 @@ struct sealed {
 };
 
 struct mseries {
+	/* What a new sample touches, together. */
 	struct sample *tail; /* behind the blob */
 	uint32_t tail_len, tail_cap;
-	char *blob; /* the open chunk as the last checkpoint wrote it */
+	int64_t last_ms;  /* INT64_MIN = none since the start */
+	double last;      /* what most queries ask for */
+	int64_t first_ms; /* of the open chunk */
 	uint32_t blob_len, blob_n;
-	int64_t first_ms;                    /* of the open chunk */
-	int64_t last_ms;                     /* INT64_MIN = none since the start */
-	double last;                         /* what most queries ask for */
+	char *blob;                          /* the open chunk as the last checkpoint wrote it */
 	int64_t db_last_ms;                  /* newest in the database; INT64_MAX = not known */
 	struct sealed *sealed, **sealed_end; /* oldest first */
 };
@@ -31,6 +35,9 @@ struct mstore {
 	struct mstore_config cfg;
 	struct intake *intake;
 	size_t tail_bytes;
+	struct mseries *
+		*by_id; /* as the index has them, without the way through it; NULL = ask there */
+	size_t by_id_len;
 	struct metric *samples, *out_of_order, *queries;
 	struct record_sample *collected; /* by this round */
 	size_t collected_len, collected_cap;
@@ -41,6 +48,8 @@ struct mstore {
 };
 
 struct mseries *mstore_series(struct mstore *s, struct index_entry *e);
+/* Frees what is kept of a series; it may come again. */
+void mstore_forget(struct mstore *s, struct index_entry *e);
 void mstore_series_free(struct mseries *m); /* accepts NULL */
 void mstore_append(struct mstore *s, struct mseries *m, int64_t t_ms, double v);
 /* The open chunk, whole, into `out` (room for CHUNK_SAMPLES_MAX); how many. */

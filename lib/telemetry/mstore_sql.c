@@ -8,7 +8,7 @@
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
 
 /* series.last_ms follows the samples within half a day. */
-static const int64_t LAST_MS_STEP = 12LL * 3600 * 1000;
+static const int64_t LAST_MS_STEP = MSTORE_LAST_STEP_MS;
 
 /* A series without samples for so long leaves nothing of its chunk in memory. */
 enum { IDLE_MS = 15 * 60 * 1000, ROWS_PER_STATEMENT = 500 };
@@ -220,8 +220,7 @@ int mstore_expire(void *store, int64_t now_ms, struct error *err)
 			i++;
 			continue;
 		}
-		mstore_series_free(m);
-		e->data = NULL;
+		mstore_forget(s, e);
 		rc = intake_delete(s->intake, e->id, err);
 	}
 	return rc;
@@ -235,14 +234,32 @@ struct reading {
 	bool found;
 };
 
+/* The first of ascending samples behind t_ms. */
+static size_t behind(const struct sample *v, size_t n, int64_t t_ms)
+{
+	size_t lo = 0, hi = n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (v[mid].t_ms <= t_ms)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 static void take(struct reading *r, const struct sample *v, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (v[i].t_ms <= r->min_ms || v[i].t_ms > r->max_ms)
-			continue;
-		mem_grow(r->out->v, r->out->len, r->out->cap);
-		r->out->v[r->out->len++] = v[i];
+	size_t from = behind(v, n, r->min_ms), to = behind(v, n, r->max_ms);
+	struct promql_samples *out = r->out;
+	if (from >= to)
+		return;
+	if (out->cap - out->len < to - from) {
+		out->cap = (out->len + to - from) * 2;
+		out->v = mem_resize(out->v, out->cap, sizeof(*out->v));
 	}
+	memcpy(out->v + out->len, v + from, (to - from) * sizeof(*v));
+	out->len += to - from;
 }
 
 static int on_chunk(void *arg, const struct sql_value *row, size_t columns_len, struct error *err)

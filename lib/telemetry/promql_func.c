@@ -490,29 +490,31 @@ static int call_window(void *arg, const struct ranged *r)
 	struct calling *x = arg;
 	struct eval *e = x->e;
 	double scalars[SCALARS_MAX] = { 0 };
+	double (*const fn)(const struct window *, const double *) = x->n->func->window;
 	size_t from = 0, to = 0;
 	bool some = false;
 	note_counter(x, r);
 	prepare(x, r);
-	for (size_t i = 0; i < e->grid.n; i++) {
-		int64_t at = eval_moment(e, x->ranged, i), begin = at - x->ranged->range_ms;
+	struct rate_memo memo = { 0 };
+	struct window w = { .range_ms = x->ranged->range_ms, .scratch = x->scratch, .memo = &memo };
+	const int64_t step = x->ranged->at ? 0 : e->grid.step_ms;
+	int64_t at = eval_moment(e, x->ranged, 0);
+	for (size_t i = 0; i < e->grid.n; i++, at += step) {
 		while (to < r->len && r->v[to].t_ms <= at)
 			to++;
-		while (from < to && r->v[from].t_ms <= begin)
+		while (from < to && r->v[from].t_ms <= at - w.range_ms)
 			from++;
 		x->v[i] = sample_stale();
 		if (from == to)
 			continue;
-		const struct window w = { .v = r->v + from,
-					  .n = to - from,
-					  .resets = x->resets + from,
-					  .from_ms = begin,
-					  .to_ms = at,
-					  .range_ms = x->ranged->range_ms,
-					  .at_ms = grid_at(&e->grid, i),
-					  .scratch = x->scratch };
+		w.v = r->v + from;
+		w.n = to - from;
+		w.resets = x->resets + from;
+		w.from_ms = at - w.range_ms;
+		w.to_ms = at;
+		w.at_ms = grid_at(&e->grid, i);
 		scalars_at(x, i, scalars);
-		x->v[i] = x->n->func->window(&w, scalars);
+		x->v[i] = fn(&w, scalars);
 		some |= !is_absent(x->v[i]);
 	}
 	const struct series out = { .labels = r->labels,

@@ -228,6 +228,13 @@ int promql_by_number(const void *a, const void *b); /* NaN first */
 
 /* ---- functions ---- */
 
+/* Steps of regular series differ in nothing that the factor of a rate comes from. */
+struct rate_memo {
+	size_t n;
+	int64_t before_ms, covered_ms, behind_ms;
+	double factor;
+};
+
 /* What a step of a range vector sees. */
 struct window {
 	const struct sample *v;
@@ -236,6 +243,7 @@ struct window {
 	int64_t from_ms, to_ms;  /* the range: (from, to] */
 	int64_t range_ms, at_ms; /* at: the step itself */
 	double *scratch;         /* room for n numbers */
+	struct rate_memo *memo;  /* kept from step to step */
 };
 
 struct function {

@@ -11,8 +11,11 @@ static double none(void)
 
 /* ---- rates ---- */
 
-/* The part of the range that the samples do not reach, as Prometheus fills it: half a step at most at each end. */
-static double extrapolation(const struct window *w, double increase, bool counter)
+/*
+ * The part of the range that the samples do not reach, as Prometheus fills it: half a step at most at each end.
+ * to_zero: seconds before the first sample at which a counter was zero, or more than that matters.
+ */
+static double extrapolation(const struct window *w, double to_zero)
 {
 	const struct sample *first = &w->v[0], *last = &w->v[w->n - 1];
 	double before = (double)(first->t_ms - w->from_ms) / 1000;
@@ -22,26 +25,40 @@ static double extrapolation(const struct window *w, double increase, bool counte
 	double most = step * 1.1;
 	if (before >= most)
 		before = step / 2;
-	if (counter && increase > 0 && first->v >= 0) {
-		/* A counter cannot have been below zero. */
-		double to_zero = covered * (first->v / increase);
-		before = to_zero < before ? to_zero : before;
-	}
+	before = to_zero < before ? to_zero : before;
 	if (behind >= most)
 		behind = step / 2;
 	return (covered + before + behind) / covered;
+}
+
+/* The same, of a step like the one before. */
+static double remembered(const struct window *w)
+{
+	struct rate_memo *m = w->memo;
+	int64_t first = w->v[0].t_ms, last = w->v[w->n - 1].t_ms;
+	if (m->n != w->n || m->before_ms != first - w->from_ms || m->covered_ms != last - first ||
+	    m->behind_ms != w->to_ms - last)
+		*m = (struct rate_memo){ w->n, first - w->from_ms, last - first, w->to_ms - last,
+					 extrapolation(w, (double)INFINITY) };
+	return m->factor;
 }
 
 static double extrapolated(const struct window *w, bool counter, bool per_second)
 {
 	if (w->n < 2)
 		return none();
-	double d = w->v[w->n - 1].v - w->v[0].v;
+	double first = w->v[0].v, d = w->v[w->n - 1].v - first, factor = 0;
 	if (counter && w->resets[0] != w->resets[w->n - 1])
 		for (size_t i = 1; i < w->n; i++)
 			if (w->v[i].v < w->v[i - 1].v)
 				d += w->v[i - 1].v;
-	double factor = extrapolation(w, d, counter);
+	if (counter && d > 0 && first >= 0 && first < d * 2) {
+		/* A counter cannot have been below zero. */
+		double covered = (double)(w->v[w->n - 1].t_ms - w->v[0].t_ms) / 1000;
+		factor = extrapolation(w, covered * (first / d));
+	} else {
+		factor = remembered(w);
+	}
 	if (per_second)
 		factor /= (double)w->range_ms / 1000;
 	return d * factor;

@@ -1,10 +1,10 @@
 /*
  * bench_telemetry - what samples and log lines cost: bytes each, and how many a CPU-second takes.
  *
- *   bench_telemetry [SERIES [STEPS]]      default 2000 series, 480 steps of 15 s
+ *   bench_telemetry [SERIES [STEPS]]      default 10000 series, 340 steps of 15 s
  *
  * Series are a mix as nodes have them: counters, gauges with decimals, constants, noise.  CPU-seconds are those of
- * the whole process: encoding, journal, commit, checkpoint.
+ * the whole process: journal, commit, checkpoint; the records are made before.
  */
 #include "base/mem.h"
 #include "sys/clock.h"
@@ -17,9 +17,11 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static double cpu_s(void)
 {
@@ -126,16 +128,14 @@ static void define(struct intake_stream *s, size_t series)
 {
 	struct buf table = { 0 }, one = { 0 }, l = { 0 }, text = { 0 };
 	for (size_t i = 0; i < series; i++) {
-		static const char *const names[] = { "container", "mode", "pod" };
+		static const char *const names[] = { "container", "pod", "az" };
 		buf_clear(&one);
 		wire_add_field(&one, 1, i + 1);
-		buf_clear(&text);
-		buf_addf(&text, "metric_%zu_total", i % 50);
-		wire_add_field_bytes(&one, 2, buf_str(&text));
+		wire_add_field_bytes(&one, 2, STR("x"));
 		for (size_t k = 0; k < 3; k++) {
 			buf_clear(&l);
 			buf_clear(&text);
-			buf_addf(&text, "%s-%zu", names[k], i / (k * 7 + 1));
+			buf_addf(&text, "%s-%zu", names[k], k == 2 ? i % 4 : i / (k * 7 + 1));
 			wire_add_field_bytes(&l, 1, str_of(names[k]));
 			wire_add_field_bytes(&l, 2, buf_str(&text));
 			wire_add_field_bytes(&one, 3, buf_str(&l));
@@ -164,27 +164,33 @@ static long rss_kib(void)
 	return u.ru_maxrss;
 }
 
-static void push_all(struct intake_stream *s, struct flow *f, struct loop *loop, size_t series,
-		     size_t steps)
+/* Records as an agent would send them: [steps] */
+static struct buf *make_records(size_t series, size_t steps)
 {
 	struct record_sample *batch = mem_new(struct record_sample, series);
-	struct buf b = { 0 };
+	struct buf *all = mem_new(struct buf, steps);
 	int64_t start = clock_unix_ms() - (int64_t)steps * 15000;
 	for (size_t k = 0; k < steps; k++) {
 		for (size_t i = 0; i < series; i++)
 			batch[i] = (struct record_sample){ (uint32_t)i + 1,
 							   next_value(i, batch[i].v) };
-		buf_clear(&b);
 		record_write_metrics(start - start % 15000 + (int64_t)k * 15000, 15000, batch,
-				     series, &b);
-		intake_stream_record(s, k + 1, RECORD_METRICS, RECORD_PLAIN, buf_str(&b));
+				     series, &all[k]);
+	}
+	mem_free(batch);
+	return all;
+}
+
+static void push_all(struct intake_stream *s, struct flow *f, struct loop *loop,
+		     const struct buf *all, size_t steps)
+{
+	for (size_t k = 0; k < steps; k++) {
+		intake_stream_record(s, k + 1, RECORD_METRICS, RECORD_PLAIN, buf_str(&all[k]));
 		while (k > f->records + 64)
 			loop_turn(loop, -1);
 	}
 	while (f->records < steps)
 		loop_turn(loop, -1);
-	buf_fini(&b);
-	mem_free(batch);
 }
 
 static void on_answer(void *arg, const struct error *err, struct str data)
@@ -194,71 +200,146 @@ static void on_answer(void *arg, const struct error *err, struct str data)
 	*(size_t *)arg = data.len;
 }
 
-static void ask(struct mstore *m, struct loop *loop, const char *text)
+/* Over steps of 15 s up to now; range_ms 0 = now alone. */
+static void ask(struct mstore *m, struct loop *loop, const char *text, int64_t range_ms)
 {
-	const struct mstore_ask q = { .kind = MSTORE_QUERY, .text = str_of(text) };
+	int64_t now = clock_unix_ms() / 15000 * 15000;
+	const struct mstore_ask q = { .kind = range_ms ? MSTORE_RANGE : MSTORE_QUERY,
+				      .text = str_of(text),
+				      .start_ms = now - range_ms,
+				      .end_ms = now,
+				      .step_ms = 15000 };
 	size_t len = 0;
 	double t0 = cpu_s();
 	mstore_ask(m, loop, &q, on_answer, &len);
 	while (!len)
 		loop_turn(loop, -1);
-	printf("  %-44s %8.2f CPU-ms, %zu bytes\n", text, (cpu_s() - t0) * 1000, len);
+	printf("  %-36s %-12s %8.2f CPU-ms, %zu bytes\n", text, range_ms ? "1 h, 15 s" : "now",
+	       (cpu_s() - t0) * 1000, len);
 }
 
-static void bench_store(size_t series, size_t steps)
+/* One store with its stream, open; what the process needs for it. */
+struct bed {
+	char dir[32], url[96];
+	struct loop *loop;
+	struct metrics *metrics;
+	struct mstore *m;
+	struct intake_stream *s;
+	struct flow f;
+};
+
+static void bed_store(struct bed *b)
 {
-	char dir[] = "/tmp/rctl-bench-XXXXXX", url[96];
-	struct loop *loop = NULL;
-	struct metrics *metrics = metrics_new();
-	struct flow f = { 0 };
-	const struct label added[] = { { STR("cluster"), STR("c1") }, { STR("node"), STR("n1") } };
-	const struct intake_handlers on = { on_opened, on_acked, on_failed, on_closed };
-	const struct intake_open open = {
-		.node = STR("n1"), .stream = 1, .incarnation = 1, .added = { added, 2 }
-	};
-	if (!mkdtemp(dir) || loop_new(&loop, NULL) != 0)
-		return;
-	(void)snprintf(url, sizeof(url), "sqlite:%s/m.db", dir);
-	const struct mstore_config cfg = { .url = url,
+	const struct mstore_config cfg = { .url = b->url,
 					   .retention_ms = 86400000,
 					   .checkpoint_ms = 3600000,
 					   .series_max = 10000000,
 					   .label_bytes_max = 4096,
 					   .query_samples_max = 1 << 30,
 					   .query_ms = 60000,
-					   .metrics = metrics };
-	struct mstore *m = mstore_new(&cfg);
-	while (intake_down(mstore_intake(m)))
-		loop_turn(loop, 1);
-	struct intake_stream *s = intake_stream_open(mstore_intake(m), loop, &open, &on, &f);
-	while (!f.opened)
-		loop_turn(loop, -1);
+					   .metrics = b->metrics };
+	b->m = mstore_new(&cfg);
+	while (intake_down(mstore_intake(b->m)))
+		loop_turn(b->loop, 1);
+}
+
+static void bed_open(struct bed *b)
+{
+	static const struct label added[] = { { { "cluster", 7 }, { "c1", 2 } },
+					      { { "node", 4 }, { "n1", 2 } } };
+	const struct intake_handlers on = { on_opened, on_acked, on_failed, on_closed };
+	const struct intake_open open = {
+		.node = STR("n1"), .stream = 1, .incarnation = 1, .added = { added, 2 }
+	};
+	b->metrics = metrics_new();
+	if (loop_new(&b->loop, NULL) != 0)
+		abort();
+	bed_store(b);
+	b->s = intake_stream_open(mstore_intake(b->m), b->loop, &open, &on, &b->f);
+	while (!b->f.opened)
+		loop_turn(b->loop, -1);
+}
+
+static void bed_dir(struct bed *b)
+{
+	memcpy(b->dir, "/tmp/rctl-bench-XXXXXX", 23);
+	if (!mkdtemp(b->dir))
+		abort();
+	(void)snprintf(b->url, sizeof(b->url), "sqlite:%s/m.db", b->dir);
+}
+
+static void free_records(struct buf *all, size_t steps)
+{
+	for (size_t k = 0; k < steps; k++)
+		buf_fini(&all[k]);
+	mem_free(all);
+}
+
+/* Killed with everything in its journal: how long until the store answers again. */
+static void bench_restart(size_t series, size_t steps)
+{
+	struct bed b = { 0 };
+	bed_dir(&b);
+	(void)fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		struct buf *all = make_records(series, steps);
+		bed_open(&b);
+		define(b.s, series);
+		push_all(b.s, &b.f, b.loop, all, steps);
+		(void)raise(SIGKILL);
+	}
+	(void)waitpid(child, NULL, 0);
+	b.metrics = metrics_new();
+	if (loop_new(&b.loop, NULL) != 0)
+		abort();
+	double t0 = cpu_s();
+	uint64_t wall = clock_mono_ms();
+	bed_store(&b);
+	printf("restart behind kill -9 (%zu samples in the journal): %.0f CPU-ms, %" PRIu64
+	       " ms on the clock\n",
+	       series * steps, (cpu_s() - t0) * 1000, clock_mono_ms() - wall);
+	mstore_free(b.m);
+	loop_free(b.loop);
+	metrics_free(b.metrics);
+	(void)!file_remove_tree(b.dir, NULL);
+}
+
+static void bench_store(size_t series, size_t steps)
+{
+	struct bed b = { 0 };
+	struct buf *all = make_records(series, steps);
+	bed_dir(&b);
+	bed_open(&b);
 	double n = (double)series * (double)steps, t0 = cpu_s();
-	define(s, series);
-	push_all(s, &f, loop, series, steps);
+	define(b.s, series);
+	push_all(b.s, &b.f, b.loop, all, steps);
 	double pushed = cpu_s();
-	(void)intake_flush(mstore_intake(m));
-	double flushed = cpu_s();
+	ask(b.m, b.loop, "sum(x)", 0);
+	ask(b.m, b.loop, "sum by (az) (rate(x[5m]))", 0);
+	ask(b.m, b.loop, "sum by (az) (rate(x[5m]))", 3600000);
+	ask(b.m, b.loop, "topk(10, rate(x[1h]))", 0);
+	double asked = cpu_s();
+	(void)intake_flush(mstore_intake(b.m));
+	double flushed = cpu_s() - asked + pushed;
 	printf("store (SQLite, %zu series, %zu records): %.2f M samples per CPU-second to the "
 	       "acknowledgement, %.2f with its checkpoint; %.2f bytes/sample on disk, journal "
 	       "space included; %ld MiB resident\n",
 	       series, steps, n / (pushed - t0) / 1e6, n / (flushed - t0) / 1e6,
-	       (double)db_bytes(dir) / n, rss_kib() / 1024);
-	ask(m, loop, "sum(metric_1_total)");
-	ask(m, loop, "sum by (mode) (rate(metric_1_total[5m]))");
-	ask(m, loop, "count({node=\"n1\"})");
-	ask(m, loop, "sum(rate({node=\"n1\"}[1h]))");
-	intake_stream_close(s);
-	mstore_free(m);
+	       (double)db_bytes(b.dir) / n, rss_kib() / 1024);
+	ask(b.m, b.loop, "sum by (az) (rate(x[5m]))", 3600000);
+	ask(b.m, b.loop, "count({node=\"n1\"})", 0);
+	intake_stream_close(b.s);
+	mstore_free(b.m);
 	t0 = cpu_s();
-	m = mstore_new(&cfg);
-	while (intake_down(mstore_intake(m)))
-		loop_turn(loop, 1);
+	bed_store(&b);
 	printf("  opened again in %.1f CPU-ms\n", (cpu_s() - t0) * 1000);
-	mstore_free(m);
-	loop_free(loop);
-	metrics_free(metrics);
-	(void)!file_remove_tree(dir, NULL);
+	ask(b.m, b.loop, "sum by (az) (rate(x[5m]))", 3600000);
+	mstore_free(b.m);
+	loop_free(b.loop);
+	metrics_free(b.metrics);
+	free_records(all, steps);
+	(void)!file_remove_tree(b.dir, NULL);
 }
 
 static void bench_logs(void)
@@ -299,11 +380,12 @@ static void bench_logs(void)
 
 int main(int argc, char **argv)
 {
-	size_t series = argc > 1 ? strtoul(argv[1], NULL, 10) : 2000;
-	size_t steps = argc > 2 ? strtoul(argv[2], NULL, 10) : 480;
+	size_t series = argc > 1 ? strtoul(argv[1], NULL, 10) : 10000;
+	size_t steps = argc > 2 ? strtoul(argv[2], NULL, 10) : 340;
 	if (!series || !steps || steps > 5000)
 		return 2;
 	bench_codec(series, steps);
+	bench_restart(series, steps);
 	bench_store(series, steps);
 	bench_logs();
 	return 0;

@@ -165,7 +165,9 @@ static void on_answer(void *arg, const struct error *err, struct str data)
 static const char *ask(struct bed *b, enum mstore_kind kind, const char *text, int64_t at_ms,
 		       const char *match)
 {
-	struct mstore_ask q = { .kind = kind, .text = str_of(text), .time_ms = at_ms };
+	struct mstore_ask q = {
+		.kind = kind, .text = str_of(text), .time_given = at_ms != 0, .time_ms = at_ms
+	};
 	if (match)
 		q.matches[q.matches_len++] = str_of(match);
 	b->answered = false;
@@ -591,6 +593,39 @@ Test(mstore, limits_hold)
 	on_each(check_limits);
 }
 
+static const char *ask_more(struct bed *b, struct mstore_ask q)
+{
+	b->answered = false;
+	mstore_ask(b->m, b->loop, &q, on_answer, b);
+	while (!b->answered)
+		loop_turn(b->loop, -1);
+	return buf_cstr(&b->answer);
+}
+
+/* A range; the time 0, which is one; notes; what ended before the time that is asked for. */
+static void check_range(struct bed *b)
+{
+	struct mstore_ask q = { .kind = MSTORE_RANGE,
+				.text = STR("sum(m) + rate(m[1m]) * 0 or sum(m)"),
+				.start_ms = T0 - 30000,
+				.end_ms = T0 + 30000,
+				.step_ms = 30000,
+				.with_notes = true };
+	cr_assert_str_eq(
+		ask_more(b, q),
+		"{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[["
+		"1700000100,\"3.125\"],[1700000130,\"3.125\"]]}]},\"infos\":[\"PromQL info: metric "
+		"might not be a counter, name does not end in _total/_sum/_count/_bucket: "
+		"\\\"m\\\" (1:15)\"]");
+	q = (struct mstore_ask){ .kind = MSTORE_QUERY, .text = STR("time()"), .time_given = true };
+	cr_assert_str_eq(ask_more(b, q), "{\"resultType\":\"scalar\",\"result\":[0,\"0\"]}");
+	q = (struct mstore_ask){ .kind = MSTORE_SERIES, .since_ms = T0, .matches_len = 1 };
+	q.matches[0] = STR("m{i=\"2\"}");
+	cr_assert(strstr(ask_more(b, q), "\"i\":\"2\""));
+	q.since_ms = T0 + 86400000;
+	cr_assert_str_eq(ask_more(b, q), "[]");
+}
+
 static void check_questions(struct bed *b)
 {
 	struct flow f;
@@ -613,6 +648,10 @@ static void check_questions(struct bed *b)
 		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"__name__\":\"m\","
 		"\"cluster\":\"c1\",\"i\":\"1\",\"node\":\"n1\",\"zone\":\"z1\"},\"value\":["
 		"1700000100,\"1\"]}]}");
+	cr_assert_str_eq(ask(b, MSTORE_METADATA, "m", 0, NULL),
+			 "{\"m\":[{\"type\":\"unknown\",\"help\":\"\",\"unit\":\"\"}]}");
+	cr_assert_str_eq(ask(b, MSTORE_METADATA, "none", 0, NULL), "{}");
+	check_range(b);
 	(void)ask(b, MSTORE_SERIES, "", 0, NULL);
 	cr_assert_eq(b->err.code, ERR_BAD_REQUEST);
 	(void)ask(b, MSTORE_SERIES, "", 0, "1 + 1");
