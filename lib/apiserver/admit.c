@@ -13,8 +13,12 @@ bool admit_change(struct req *r, struct json *obj, const struct json *old)
 
 bool admit_check(struct req *r, struct json *obj, const struct json *old)
 {
-	(void)old;
+	if (!r->kind->builtin)
+		return true;
 	if (is_kind(r->kind, "apiextensions.k8s.io/customresourcedefinitions"))
 		admit_crd_names(r, obj);
+	if (str_is(r->kind->group, "rbac.authorization.k8s.io"))
+		return str_ends(r->kind->plural, STR("bindings")) ? admit_binding(r, obj, old)
+								  : admit_role(r, obj, old);
 	return true;
 }

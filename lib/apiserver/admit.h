@@ -24,4 +24,10 @@ bool admit_crd_open(struct req *r);
 /* Names and conditions of a definition, seen beside the others of its group. */
 void admit_crd_names(struct req *r, struct json *crd);
 
+/* ---- roles and bindings (admit_rbac.c) ---- */
+
+/* Nobody grants what they do not hold (or may not: verbs escalate, bind). */
+bool admit_role(struct req *r, const struct json *obj, const struct json *old);
+bool admit_binding(struct req *r, const struct json *obj, const struct json *old);
+
 #endif

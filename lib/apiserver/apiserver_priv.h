@@ -110,6 +110,11 @@ struct apiserver {
 	struct served_group groups[GROUPS_MAX];
 	size_t groups_len;
 
+	pthread_mutex_t rbac_lock;
+	struct rbac *rbac;         /* under rbac_lock */
+	int64_t rbac_rev;          /* … of the snapshot it was made of; -1 = none yet */
+	_Atomic int64_t roles_rev; /* last revision at which a role or binding changed */
+
 	pthread_mutex_t subs_lock;
 	struct list subs; /* struct apiserver_sub, under subs_lock */
 
@@ -255,6 +260,15 @@ struct str status_resource(struct arena *a, const struct kind *k);
 /* Certificate, token, impersonation: fills r->user.  ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_BAD_REQUEST. */
 ATTR_MUSTCHECK int user_authenticate(struct req *r, struct error *err);
 ATTR_MUSTCHECK int user_authorize(struct req *r, const struct auth_action *a, struct error *err);
+
+ATTR_MUSTCHECK int user_authorize_as(struct req *r, const struct auth_user *u,
+				     const struct auth_action *a, struct error *err);
+
+/* ---- roles and bindings (roles.c) ---- */
+
+/* As of all that is in the cache.  A reference. */
+struct rbac *roles_get(struct apiserver *s);
+void roles_batch(struct apiserver *s, struct watch_event *const *ev, size_t n); /* store's thread */
 
 /* ---- objects (object.c) ---- */
 

@@ -87,6 +87,7 @@ void fanout_batch(void *server, struct watch_event *const *ev, size_t n, int64_t
 {
 	struct apiserver *s = server;
 	kinds_batch(s, ev, n);
+	roles_batch(s, ev, n);
 	struct batch *b = batch_new(ev, n, rev);
 	for (size_t i = 0; i < s->shards_len; i++) {
 		struct shard_message *m = mem_new(struct shard_message, 1);

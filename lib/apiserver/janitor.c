@@ -10,6 +10,8 @@
 #define CRDS       "apiextensions.k8s.io/customresourcedefinitions"
 #define EVENTS     "/events"
 
+#define CLUSTER_ROLES "rbac.authorization.k8s.io/clusterroles"
+
 struct str janitor_resource(struct str key)
 {
 	ptrdiff_t slash = str_find(key, '/', 0);
@@ -163,6 +165,8 @@ static void look(struct pass *p)
 	if (!object_deleting(&p->tree)) {
 		if (str_is(resource, CRDS))
 			contents_crd_names(p);
+		else if (str_is(resource, CLUSTER_ROLES))
+			aggregate_pass(p);
 		return;
 	}
 	if (str_is(resource, NAMESPACES))
@@ -212,6 +216,8 @@ static void object_event(struct janitor *j, const struct watch_event *e)
 {
 	struct str key = watch_obj_key(e->obj);
 	owners_event(j, e);
+	if (str_is(janitor_resource(key), CLUSTER_ROLES))
+		aggregate_event(j);
 	if (e->type != WATCH_ADDED && kinds_is_crd_key(key))
 		contents_crd_event(j);
 	if (e->type != WATCH_DELETED) {
@@ -297,28 +303,35 @@ static void boot_done(void *arg, int status, struct str reply)
 		boot_next(j);
 		return;
 	}
-	log_warn("namespace-not-created", "namespace", LOG_S(boot_namespaces[j->boot_at]), "status",
+	log_warn("default-not-created", "index", LOG_I((int64_t)j->boot_at), "status",
 		 LOG_I(status), "reply", LOG_STR(reply), NULL);
 	loop_timer_set(j->loop, &j->boot_timer, JANITOR_RETRY_MS);
 }
 
+/* What is made i-th: the namespaces, then the roles; false at the end. */
+static bool boot_item(size_t i, struct arena *a, struct str *path, struct str *body)
+{
+	size_t namespaces = sizeof(boot_namespaces) / sizeof(*boot_namespaces);
+	if (i >= namespaces)
+		return defaults_at(i - namespaces, path, body, a);
+	*path = STR("/api/v1/namespaces");
+	*body = arena_strf(
+		a, "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"%s\"}}",
+		boot_namespaces[i]);
+	return true;
+}
+
 static void boot_next(struct janitor *j)
 {
-	if (j->boot_at == sizeof(boot_namespaces) / sizeof(*boot_namespaces)) {
-		atomic_store(&j->s->booted, true);
-		return;
-	}
-	char body[160];
-	int n = snprintf(
-		body, sizeof(body),
-		"{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"%s\"}}",
-		boot_namespaces[j->boot_at]);
+	struct arena a = { 0 };
 	struct apiserver_call c = { .method = STR("POST"),
-				    .path = STR("/api/v1/namespaces"),
 				    .content_type = STR("application/json"),
-				    .body = str_n(body, (size_t)n),
 				    .user = &j->user };
-	apiserver_call(j->s, j->loop, &c, boot_done, j);
+	if (boot_item(j->boot_at, &a, &c.path, &c.body))
+		apiserver_call(j->s, j->loop, &c, boot_done, j);
+	else
+		atomic_store(&j->s->booted, true);
+	arena_fini(&a);
 }
 
 static void on_boot(struct loop_timer *t)

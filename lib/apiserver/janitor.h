@@ -105,6 +105,13 @@ void contents_crd(struct pass *p);
 void contents_crd_names(struct pass *p);    /* of one that others had taken names of */
 void contents_crd_event(struct janitor *j); /* names may have become free */
 
+/* aggregate.c: ClusterRoles made of others */
+void aggregate_event(struct janitor *j); /* a ClusterRole changed */
+void aggregate_pass(struct pass *p);
+
+/* defaults.c: roles and bindings that are made at the first start; false at the end */
+bool defaults_at(size_t i, struct str *ret_path, struct str *ret_body, struct arena *a);
+
 /* expire.c: Events */
 void expire_add(struct janitor *j, struct watch_obj *o, int64_t due_ms);
 void expire_turn(struct janitor *j);

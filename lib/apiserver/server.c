@@ -1,5 +1,6 @@
 /* The server as a whole: building, starting, stopping. */
 #include "apiserver/front.h"
+#include "auth/rbac.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -87,6 +88,8 @@ int apiserver_new(const struct apiserver_config *cfg, struct apiserver **ret, st
 	s->metrics = cfg->metrics ? cfg->metrics : metrics_new();
 	pthread_mutex_init(&s->kinds_lock, NULL);
 	pthread_mutex_init(&s->subs_lock, NULL);
+	pthread_mutex_init(&s->rbac_lock, NULL);
+	s->rbac_rev = -1;
 	list_init(&s->subs);
 	s->builtin = kind_set_builtin(cfg->plane);
 	s->kinds = kind_set_ref(s->builtin);
@@ -258,6 +261,8 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->cache = watch_cache_free(s->cache);
 	s->tokens = auth_tokens_free(s->tokens);
 	kind_set_unref(s->kinds);
+	rbac_unref(s->rbac);
+	(void)pthread_mutex_destroy(&s->rbac_lock);
 	kind_set_unref(s->builtin);
 	for (size_t i = 0; i < s->checks_len; i++)
 		mem_free(s->checks[i].name);

@@ -1,5 +1,6 @@
 /* Who is asking: client certificate, bearer token, impersonation; and what a node's pods refer to. */
 #include "apiserver/apiserver_priv.h"
+#include "auth/rbac.h"
 
 enum { HEADER_GROUPS_MAX = AUTH_GROUPS_MAX };
 
@@ -40,16 +41,37 @@ static int may_impersonate(struct req *r, const char *resource, struct str name,
 	struct auth_action a = { .verb = STR("impersonate"),
 				 .resource = str_of(resource),
 				 .name = name };
-	return auth_authorize(&r->user, &a, NULL, err);
+	return user_authorize(r, &a, err);
+}
+
+/* "system:serviceaccount:NS:NAME" is granted by its namespace and name as well. */
+static int may_be_account(struct req *r, struct str as, struct error *err)
+{
+	struct str prefix = STR("system:serviceaccount:"), rest = as, ns = STR_NONE;
+	if (!str_starts(as, prefix))
+		return may_impersonate(r, "users", as, err);
+	rest = str_sub(as, prefix.len, as.len);
+	if (!str_split(&rest, ':', &ns))
+		return may_impersonate(r, "users", as, err);
+	struct auth_action a = { .verb = STR("impersonate"),
+				 .resource = STR("serviceaccounts"),
+				 .ns = ns,
+				 .name = rest };
+	return user_authorize(r, &a, err);
 }
 
 static int impersonate(struct req *r, struct str as, struct error *err)
 {
 	struct auth_user other = { .name = arena_str(&r->arena, as) };
-	int rc = may_impersonate(r, "users", as, err);
+	int rc = may_be_account(r, as, err);
 	for (size_t i = 0; i < r->http->headers_len && rc == 0; i++) {
 		const struct http_header *h = &r->http->headers[i];
 		if (str_is(h->name, "impersonate-uid")) {
+			struct auth_action a = { .verb = STR("impersonate"),
+						 .group = STR("authentication.k8s.io"),
+						 .resource = STR("uids"),
+						 .name = h->value };
+			rc = user_authorize(r, &a, err);
 			other.uid = h->value;
 		} else if (str_is(h->name, "impersonate-group")) {
 			rc = may_impersonate(r, "groups", h->value, err);
@@ -193,14 +215,28 @@ static void view_init(struct view *v, struct req *r)
 	v->snap = watch_snap_get(r->s->cache);
 }
 
+int user_authorize_as(struct req *r, const struct auth_user *u, const struct auth_action *a,
+		      struct error *err)
+{
+	struct auth_node_view view = { 0 };
+	if (auth_in_group(u, "system:masters"))
+		return auth_authorize(u, a, NULL, err);
+	struct rbac *rbac = roles_get(r->s);
+	view.rbac = rbac;
+	struct view v = { 0 };
+	if (auth_in_group(u, "system:nodes") && r->kinds) {
+		view_init(&v, r);
+		view.pod_on_node = pod_on_node;
+		view.refers = refers;
+		view.arg = &v;
+	}
+	int rc = auth_authorize(u, a, &view, err);
+	watch_snap_unref(v.snap);
+	rbac_unref(rbac);
+	return rc;
+}
+
 int user_authorize(struct req *r, const struct auth_action *a, struct error *err)
 {
-	if (!auth_in_group(&r->user, "system:nodes"))
-		return auth_authorize(&r->user, a, NULL, err);
-	struct view v;
-	view_init(&v, r);
-	struct auth_node_view view = { .pod_on_node = pod_on_node, .refers = refers, .arg = &v };
-	int rc = auth_authorize(&r->user, a, &view, err);
-	watch_snap_unref(v.snap);
-	return rc;
+	return user_authorize_as(r, &r->user, a, err);
 }

@@ -5,15 +5,17 @@
  * (static token file, format of kube-apiserver: token,user,uid,"group1,group2"),
  * impersonation headers (Impersonate-User, -Group) for users that may impersonate.
  *
- * Authorization: fixed roles by group, deny by default:
+ * Authorization: roles and bindings of RBAC (auth/rbac.h), and fixed roles by
+ * group for the parts of the product itself and its operators; deny by default:
  *   system:masters                admin: everything
- *   rctl:admins                   admin but no impersonation
+ *   rctl:admins                   admin but no impersonation, and no escalation (verbs escalate, bind)
  *   rctl:viewers                  view: get, list, watch of everything but Secrets; logs
  *   system:controllers            controller: read all but Secrets by name-spaced need; write workloads, status, events, leases, nodes; no CRDs, no impersonation
  *   system:apiservers             impersonate (the global API forwards as the same user), read /metrics
  *   system:nodes                  node NAME of user system:node:NAME: its own Node and status, status of and
  *                                 events about pods bound to it, its lease, ConfigMaps and Secrets that such pods name
- *   system:authenticated          discovery, OpenAPI, /version; /clusters/NAME/… (forwarded as the same user: decided there)
+ *   system:authenticated          discovery, OpenAPI, /version; /clusters/NAME/… (forwarded as the same user: decided there;
+ *                                 not for service accounts, which are of one API alone)
  *   (anyone)                      /healthz /readyz /livez
  * Pure functions; what a node may see is asked through `auth_node_view`.
  */
@@ -46,8 +48,11 @@ struct auth_action {
 		fields; /* fieldSelector of list, watch, deletecollection as it was sent, decoded */
 };
 
-/* Asked only for system:nodes: what the authorizer must know of stored objects. */
+struct rbac;
+
+/* What the authorizer must know of stored objects; the functions are asked for system:nodes only. */
 struct auth_node_view {
+	const struct rbac *rbac; /* roles and bindings (auth/rbac.h); NULL = none */
 	/* Whether pod ns/name is bound to `node`. */
 	bool (*pod_on_node)(void *arg, struct str ns, struct str pod, struct str node);
 	/* Whether a pod bound to `node` in ns refers to this ConfigMap or Secret. */
@@ -70,6 +75,12 @@ struct str auth_node_of(const struct auth_user *u);
  */
 ATTR_MUSTCHECK int auth_authorize(const struct auth_user *u, const struct auth_action *act,
 				  const struct auth_node_view *view, struct error *err);
+
+/*
+ * Whether the user may pass this on to others: by system:masters, by rctl:admins and by RBAC
+ * alone, "*" standing for itself.  What a fixed role excepts (Secrets) is so never passed on.
+ */
+bool auth_holds(const struct auth_user *u, const struct auth_action *a, const struct rbac *rbac);
 
 /* ---- static tokens ---- */
 

@@ -176,5 +176,84 @@ no "transition" 'spec.zone: Invalid value: "string": zone is immutable' kubectl 
 no "reason" 'spec: Forbidden: zone may not be taken away' kubectl patch pool p1 --type=merge -p '{"spec":{"zone":null}}'
 has "others may change" patched kubectl patch pool p1 --type=merge -p '{"spec":{"max":9}}'
 
+say "roles and bindings"
+cert jane /O=devs/CN=jane
+cert boss /O=ops/CN=boss
+kubeconfig jane
+kubeconfig boss
+jane() { kubectl --kubeconfig "$dir/jane.kubeconfig" "$@"; }
+boss() { kubectl --kubeconfig "$dir/boss.kubeconfig" "$@"; }
+cat >"$dir/rbac.yaml" <<'END'
+apiVersion: v1
+kind: Namespace
+metadata: {name: team}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {namespace: team, name: reader}
+rules:
+- {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
+- {apiGroups: [""], resources: [secrets], resourceNames: [one], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {namespace: team, name: devs-read}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: Group, name: devs, apiGroup: rbac.authorization.k8s.io}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {namespace: team, name: boss-admin}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}
+subjects: [{kind: User, name: boss, apiGroup: rbac.authorization.k8s.io}]
+END
+has "default roles" '^cluster-admin' kubectl get clusterroles
+soon "aggregation" 'deployments' kubectl get clusterrole admin -o 'jsonpath={.rules}'
+no "deny by default" 'User "jane" cannot list resource "configmaps" in API group "" in the namespace "team"' jane -n team get cm
+has "apply" 'rolebinding.rbac.authorization.k8s.io/devs-read created' kubectl apply -f "$dir/rbac.yaml"
+has "read in the namespace" 'No resources found' jane -n team get cm
+no "nowhere else" forbidden jane -n default get cm
+no "no write" 'cannot create' jane -n team create --validate=false -f - <<'END'
+{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}
+END
+no "only the named secret" 'cannot get resource "secrets"' jane -n team get secret two
+no "the named secret may be asked for" 'secrets "one" not found' jane -n team get secret one
+no "no watch of others" forbidden jane -n team get secret --watch
+has "admin writes" created boss -n team create --validate=false -f - <<'END'
+{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}
+END
+has "admin grants what it holds" created boss -n team create --validate=false -f - <<'END'
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"more"},
+ "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"},
+ "subjects":[{"kind":"User","name":"kim","apiGroup":"rbac.authorization.k8s.io"}]}
+END
+no "admin does not grant more" 'attempting to grant RBAC permissions not currently held' boss -n team create --validate=false -f - <<'END'
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"all"},
+ "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},
+ "subjects":[{"kind":"User","name":"boss","apiGroup":"rbac.authorization.k8s.io"}]}
+END
+no "nor by a role" 'not currently held' boss -n team create --validate=false -f - <<'END'
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"all"},"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}
+END
+no "nor by changing one" 'not currently held' boss -n team patch role reader --type=json \
+    -p '[{"op":"add","path":"/rules/-","value":{"apiGroups":[""],"resources":["nodes"],"verbs":["get"]}}]'
+no "roleRef stays" 'cannot change roleRef' kubectl -n team patch rolebinding devs-read --type=merge -p '{"roleRef":{"name":"other"}}'
+no "no impersonation" 'cannot impersonate' boss --as admin get ns
+can() { # can KUBECONFIG VERB GROUP RESOURCE NS
+    printf '{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"verb":"%s","group":"%s","resource":"%s","namespace":"%s"}}}' "$2" "$3" "$4" "$5" |
+        kubectl --kubeconfig "$dir/$1.kubeconfig" create --validate=false -o 'jsonpath={.status.allowed}' -f -
+}
+has "can-i" '^true$' can jane list "" configmaps team
+has "can-i not" '^false$' can jane list "" configmaps default
+has "can-i of another" '^true$' kubectl create -o 'jsonpath={.status.allowed}' -f - <<'END'
+{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":{"user":"x","groups":["devs"],"resourceAttributes":{"verb":"get","resource":"configmaps","namespace":"team"}}}
+END
+has "rules" '"configmaps"' jane create --validate=false -o json -f - <<'END'
+{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectRulesReview","spec":{"namespace":"team"}}
+END
+has "auth can-i --list" 'configmaps' jane auth can-i --list -n team
+has "taken away" deleted kubectl -n team delete rolebinding devs-read
+no "at once" forbidden jane -n team get cm
+
 api_stop
 echo "$passed checks passed"

@@ -1,0 +1,94 @@
+/* Roles that every server starts with: those of Kubernetes by name, with what is served here. */
+#include "apiserver/janitor.h"
+
+#define READ  "\"get\",\"list\",\"watch\""
+#define WRITE "\"create\",\"delete\",\"deletecollection\",\"patch\",\"update\""
+
+#define RULE(groups, resources, verbs) \
+	"{\"apiGroups\":[" groups "],\"resources\":[" resources "],\"verbs\":[" verbs "]}"
+
+#define CORE \
+	"\"configmaps\",\"endpoints\",\"persistentvolumeclaims\",\"pods\"," \
+	"\"replicationcontrollers\"," \
+	"\"serviceaccounts\",\"services\""
+#define APPS \
+	"\"daemonsets\",\"deployments\",\"deployments/scale\",\"replicasets\"," \
+	"\"replicasets/scale\",\"statefulsets\",\"statefulsets/scale\",\"cronjobs\"," \
+	"\"jobs\",\"poddisruptionbudgets\",\"endpointslices\""
+#define APPS_GROUPS "\"apps\",\"batch\",\"policy\",\"discovery.k8s.io\""
+#define OURS        "\"placements\",\"placements/status\",\"alertrules\",\"silences\""
+#define OURS_GROUPS "\"fleet.rctl.io\",\"monitoring.rctl.io\""
+
+static const struct {
+	const char *name, *label, *aggregates, *rules;
+} roles[] = {
+	{ "cluster-admin", NULL, NULL,
+	  RULE("\"*\"", "\"*\"", "\"*\"") ",{\"nonResourceURLs\":[\"*\"],\"verbs\":[\"*\"]}" },
+	{ "admin", NULL, "aggregate-to-admin", NULL },
+	{ "edit", "aggregate-to-admin", "aggregate-to-edit", NULL },
+	{ "view", "aggregate-to-edit", "aggregate-to-view", NULL },
+	{ "system:aggregate-to-admin", "aggregate-to-admin", NULL,
+	  RULE("\"rbac.authorization.k8s.io\"", "\"roles\",\"rolebindings\"",
+	       READ "," WRITE) "," RULE("\"authorization.k8s.io\"", "\"localsubjectaccessreviews\"",
+					"\"create\"") },
+	{ "system:aggregate-to-edit", "aggregate-to-edit", NULL,
+	  RULE("\"\"", CORE, WRITE) "," RULE("\"\"", "\"secrets\"", READ "," WRITE) "," RULE(
+		  "\"\"", "\"pods/attach\",\"pods/exec\",\"pods/portforward\"",
+		  READ ",\"create\"") "," RULE("\"\"",
+					       "\"pods/eviction\",\"serviceaccounts/token\","
+					       "\"events\"",
+					       "\"create\"") "," RULE(APPS_GROUPS, APPS,
+								      WRITE) "," RULE(OURS_GROUPS,
+										      OURS,
+										      WRITE) },
+	{ "system:aggregate-to-view", "aggregate-to-view", NULL,
+	  RULE("\"\"",
+	       CORE ",\"events\",\"limitranges\",\"namespaces\",\"pods/log\",\"pods/status\","
+		    "\"resourcequotas\",\"resourcequotas/status\"",
+	       READ) "," RULE(APPS_GROUPS,
+			      APPS ",\"daemonsets/status\",\"deployments/status\","
+				   "\"replicasets/status\",\"statefulsets/status\","
+				   "\"jobs/status\",\"cronjobs/status\","
+				   "\"poddisruptionbudgets/status\"",
+			      READ) "," RULE(OURS_GROUPS, OURS, READ) },
+};
+
+#define API "rbac.authorization.k8s.io"
+
+static struct str role_body(struct arena *a, size_t i)
+{
+	struct buf b = { 0 };
+	buf_addf(&b,
+		 "{\"apiVersion\":\"" API "/v1\",\"kind\":\"ClusterRole\",\"metadata\":{\"name\":"
+		 "\"%s\",\"labels\":{\"kubernetes.io/bootstrapping\":\"rbac-defaults\"",
+		 roles[i].name);
+	if (roles[i].label)
+		buf_addf(&b, ",\"" API "/%s\":\"true\"", roles[i].label);
+	buf_adds(&b, "}},");
+	if (roles[i].aggregates)
+		buf_addf(&b,
+			 "\"aggregationRule\":{\"clusterRoleSelectors\":[{\"matchLabels\":{"
+			 "\"" API "/%s\":\"true\"}}]},",
+			 roles[i].aggregates);
+	buf_addf(&b, "\"rules\":[%s]}", roles[i].rules ? roles[i].rules : "");
+	struct str body = arena_str(a, buf_str(&b));
+	buf_fini(&b);
+	return body;
+}
+
+bool defaults_at(size_t i, struct str *ret_path, struct str *ret_body, struct arena *a)
+{
+	static const char binding[] =
+		"{\"apiVersion\":\"" API "/v1\",\"kind\":\"ClusterRoleBinding\",\"metadata\":{"
+		"\"name\":\"cluster-admin\",\"labels\":{\"kubernetes.io/bootstrapping\":"
+		"\"rbac-defaults\"}},\"roleRef\":{\"apiGroup\":\"" API "\",\"kind\":"
+		"\"ClusterRole\",\"name\":\"cluster-admin\"},\"subjects\":[{\"apiGroup\":\"" API
+		"\",\"kind\":\"Group\",\"name\":\"system:masters\"}]}";
+	size_t n = sizeof(roles) / sizeof(*roles);
+	if (i > n)
+		return false;
+	*ret_path = i < n ? STR("/apis/" API "/v1/clusterroles")
+			  : STR("/apis/" API "/v1/clusterrolebindings");
+	*ret_body = i < n ? role_body(a, i) : str_of(binding);
+	return true;
+}
