@@ -327,14 +327,29 @@ bool verb_special(struct req *r); /* scale, binding, eviction, reviews: true = t
 void paths_serve(struct req *r);  /* what is no resource */
 const struct apiserver_route *paths_route(const struct req *r);
 
+/* ---- what was (past.c) ---- */
+
+/* Answers a GET of one object that asks for its history or an older state; false: it does not. */
+bool past_get(struct req *r);
+/* The revision that the query asks for (rctlAt), -1 = none; ERR_BAD_REQUEST. */
+ATTR_MUSTCHECK int past_rev(struct req *r, int64_t *ret, struct error *err);
+/*
+ * The objects as they were at `rev`, in key order, lent to fn until it returns false.  ERR_EXPIRED before the
+ * window, ERR_BAD_REQUEST in the future.
+ */
+ATTR_MUSTCHECK int past_walk(struct req *r, int64_t rev, struct str prefix,
+			     bool (*fn)(void *arg, struct watch_obj *o), void *arg,
+			     struct error *err);
+
 /* ---- writing (write.c, create.c, update.c, patch.c) ---- */
 
 /* Those that return bool answer the request themselves before they return false. */
 ATTR_MUSTCHECK int write_parse(struct req *r, struct str text, bool yaml, struct json *ret,
 			       struct error *err);
-bool write_read_body(struct req *r);                  /* r->input: an object of r->kind */
-bool write_duplicates_ok(struct req *r);              /* by fieldValidation */
-bool write_shape_ok(struct req *r, struct json *obj); /* an object of r->kind, at least outside */
+bool write_read_tree(struct req *r, struct json *ret); /* the body as JSON, YAML or protobuf */
+bool write_read_body(struct req *r);                   /* r->input: an object of r->kind */
+bool write_duplicates_ok(struct req *r);               /* by fieldValidation */
+bool write_shape_ok(struct req *r, struct json *obj);  /* an object of r->kind, at least outside */
 bool write_manager_ok(struct req *r);
 struct str write_manager(struct req *r); /* field manager: asked for, or from the User-Agent */
 void write_find(struct req *r, struct str name);      /* r->target.old */

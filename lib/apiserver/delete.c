@@ -111,20 +111,8 @@ static bool read_options(struct req *r, struct delete_options *o)
 	struct json body = { 0 };
 	*o = (struct delete_options){ .grace_s = r->opt.grace_s };
 	struct str policy = r->opt.propagation_policy;
-	if (str_trim(r->body).len) {
-		bool yaml = str_is(r->content_type, "application/yaml");
-		if (r->content_type.len && !yaml && !str_is(r->content_type, "application/json")) {
-			req_failf(
-				r, ERR_MEDIA_TYPE,
-				"the body of the request was in an unknown format - accepted media "
-				"types include: application/json, application/yaml");
-			return false;
-		}
-		if (write_parse(r, r->body, yaml, &body, &err)) {
-			req_fail(r, &err);
-			return false;
-		}
-	}
+	if (str_trim(r->body).len && !write_read_tree(r, &body))
+		return false;
 	if (json_getc(&body, "propagationPolicy"))
 		policy = json_str(json_getc(&body, "propagationPolicy"));
 	if (json_bool(json_getc(&body, "orphanDependents"), false))

@@ -42,12 +42,7 @@ static void bound(struct req *r)
 
 static bool read_subresource_body(struct req *r)
 {
-	struct error err = { 0 };
-	if (write_parse(r, r->body, false, &r->input, &err)) {
-		req_fail(r, &err);
-		return false;
-	}
-	if (!write_find_tree(r, r->route.name))
+	if (!write_read_tree(r, &r->input) || !write_find_tree(r, r->route.name))
 		return false;
 	if (!r->target.old)
 		req_fail_not_found(r, r->route.name);

@@ -141,12 +141,7 @@ static void take_scale(struct req *r, const struct json *scale, req_fn retry)
 
 static void attempt_update(struct req *r)
 {
-	struct error err = { 0 };
-	if (write_parse(r, r->body, false, &r->input, &err)) {
-		req_fail(r, &err);
-		return;
-	}
-	if (!write_find_tree(r, r->route.name))
+	if (!write_read_tree(r, &r->input) || !write_find_tree(r, r->route.name))
 		return;
 	if (!r->target.old)
 		req_fail_not_found(r, r->route.name);

@@ -1,5 +1,6 @@
 /* What all writes share: reading bodies, validation, ownership, the store's answer. */
 #include "apiserver/apiserver_priv.h"
+#include "kind/protobuf.h"
 #include "patch/patch.h"
 #include "yaml/yaml.h"
 
@@ -98,23 +99,51 @@ bool write_shape_ok(struct req *r, struct json *obj)
 	return type_matches(r, obj);
 }
 
-bool write_read_body(struct req *r)
+/* Fields with a number that no schema tells of are as unknown as those with such a name. */
+static bool read_protobuf(struct req *r, struct json *ret)
+{
+	struct protobuf_unknown unknown;
+	struct error err = { 0 };
+	r->duplicates_len = 0;
+	if (protobuf_decode(r->kinds, &r->arena, r->body, ret, &unknown, &err)) {
+		req_fail(r, &err);
+		return false;
+	}
+	if (unknown.len && r->kind && validation_is(r, "Strict")) {
+		fail_strict(r, "unknown", unknown.paths, unknown.len);
+		return false;
+	}
+	for (size_t i = 0; i < unknown.len && !validation_is(r, "Ignore"); i++)
+		req_warn(r, "unknown field \"%.*s\"", STR_ARG(unknown.paths[i]));
+	return true;
+}
+
+bool write_read_tree(struct req *r, struct json *ret)
 {
 	struct str t = r->content_type;
 	bool yaml = str_is(t, "application/yaml");
+	if (str_is(t, "application/vnd.kubernetes.protobuf"))
+		return read_protobuf(r, ret);
 	if (t.len && !yaml && !str_is(t, "application/json")) {
 		req_failf(r, ERR_MEDIA_TYPE,
 			  "the body of the request was in an unknown format - accepted media types "
-			  "include: application/json, application/yaml");
+			  "include: application/json, application/yaml, "
+			  "application/vnd.kubernetes.protobuf");
 		return false;
 	}
 	struct error err = { 0 };
-	if (write_parse(r, r->body, yaml, &r->input, &err)) {
+	if (write_parse(r, r->body, yaml, ret, &err)) {
 		(void)error_wrap(&err, "the object provided cannot be read");
 		req_fail(r, &err);
 		return false;
 	}
-	return write_duplicates_ok(r) && write_shape_ok(r, &r->input);
+	return true;
+}
+
+bool write_read_body(struct req *r)
+{
+	return write_read_tree(r, &r->input) && write_duplicates_ok(r) &&
+	       write_shape_ok(r, &r->input);
 }
 
 /* ---- who writes ---- */

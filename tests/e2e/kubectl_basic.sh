@@ -191,6 +191,32 @@ has "strategic patch" 'patched' kubectl -n shop patch cm settings -p '{"data":{"
 has "replace" 'replaced' kubectl -n shop replace -f "$dir/cm.yaml"
 has "describe" 'Name: +settings' kubectl -n shop describe cm settings
 
+say "what kubectl 1.32 and newer sends as protobuf"
+has "create ns" 'namespace/made created' kubectl create ns made
+has "create cm" 'configmap/literal created' kubectl -n made create cm literal --from-literal=a=b
+has "its data" '^b$' kubectl -n made get cm literal -o 'jsonpath={.data.a}'
+has "create secret" 'secret/hidden created' kubectl -n made create secret generic hidden --from-literal=a=b
+has "its bytes" '^Yg==$' kubectl -n made get secret hidden -o 'jsonpath={.data.a}'
+has "create sa" 'serviceaccount/robot created' kubectl -n made create sa robot
+has "create deploy" 'deployment.apps/none created' kubectl -n made create deploy none --image=host --replicas=0 -- sleep 1
+has "no replicas, defaults" '^0 RollingUpdate 25%$' kubectl -n made get deploy none \
+    -o 'jsonpath={.spec.replicas} {.spec.strategy.type} {.spec.strategy.rollingUpdate.maxSurge}'
+has "dry run" 'created \(server dry run\)' kubectl -n made create deploy dry --image=host --dry-run=server
+no "it was not kept" 'not found' kubectl -n made get deploy dry
+if kubectl api-resources | grep -q "^jobs "; then # a cluster's server
+    has "create job" 'job.batch/once created' kubectl -n made create job once --image=host -- true
+    has "create svc" 'service/front created' kubectl -n made create svc clusterip front --tcp=80:8080
+    has "its port" '^80 8080$' kubectl -n made get svc front -o 'jsonpath={.spec.ports[0].port} {.spec.ports[0].targetPort}'
+    has "create quota" 'resourcequota/few created' kubectl -n made create quota few --hard=pods=3,cpu=1500m
+    has "its quantity" '^1500m$' kubectl -n made get quota few -o 'jsonpath={.spec.hard.cpu}'
+    has "create pdb" 'poddisruptionbudget.policy/keep created' kubectl -n made create pdb keep --selector=app=none --min-available=50%
+fi
+has "can-i" '^yes$' kubectl auth can-i create deployments -n made
+no "can-i as another" '^no' kubectl auth can-i delete pods -n made --as=nobody
+[ "$minor" -lt 28 ] || # asks for a beta version
+    has "whoami" 'admin' kubectl auth whoami
+ok "delete them" kubectl delete ns made --timeout=60s
+
 say "apply, client side and server side"
 has "apply" 'deployment.apps/web created' kubectl -n shop apply -f "$dir/web.yaml"
 has "apply again" 'unchanged' kubectl -n shop apply -f "$dir/web.yaml"

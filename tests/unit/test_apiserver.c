@@ -88,11 +88,12 @@ Test(apiserver, wrong_requests_are_told_why)
 		{ "POST", CMS, "application/json", "{", 400, "BadRequest", NULL },
 		{ "POST", CMS, "application/json", "[]", 400, "BadRequest", NULL },
 		{ "POST", CMS, "application/json", "{\"metadata\":[]}", 400, "BadRequest", NULL },
-		{ "POST", CMS, "application/vnd.kubernetes.protobuf", "k8s", 415,
-		  "UnsupportedMediaType",
+		{ "POST", CMS, "application/vnd.kubernetes.protobuf", "k8s", 400, "BadRequest",
+		  "protobuf: the body does not begin with the magic of Kubernetes" },
+		{ "POST", CMS, "application/cbor", "", 415, "UnsupportedMediaType",
 		  "the body of the request was in an unknown format - accepted media types "
-		  "include: application/json, "
-		  "application/yaml" },
+		  "include: application/json, application/yaml, "
+		  "application/vnd.kubernetes.protobuf" },
 		{ "POST", CMS, "application/json",
 		  "{\"metadata\":{\"name\":\"x\",\"resourceVersion\":\"1\"}}", 400, "BadRequest",
 		  "resourceVersion should not be set on objects to be created" },
