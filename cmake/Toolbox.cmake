@@ -1,7 +1,7 @@
 # How every target of the project is made.  Functions only, no macros.
 #
 #   rctl_module(NAME SOURCES ... [DEPS modules...] [LIBS libraries...])   lib/NAME as one static library
-#   rctl_program(NAME SOURCES ... [DEPS ...] [LIBS ...])                   one executable in bin/
+#   rctl_program(NAME [SECTION n] SOURCES ... [DEPS ...] [LIBS ...])       one executable in bin/, installed with its manual page
 #   rctl_test(NAME [SOURCES ...] DEPS ... [LABELS ...] [TIMEOUT s])        tests/unit/test_NAME.c, criterion
 #   rctl_race(NAME SOURCES ... DEPS ...)                                   plain program, label race: runs under TSan
 #   rctl_sim(NAME [SOURCES ...] DEPS ... [ARGS ...])                       tests/sim/sim_NAME.c: arguments FIRST_SEED COUNT
@@ -51,6 +51,8 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 include(CheckPIESupported)
 check_pie_supported(LANGUAGES C)
 
+include(Install)
+
 set(sanitizer_reports "LeakSanitizer|AddressSanitizer|runtime error:|ThreadSanitizer")
 
 # Links a target with the modules DEPS and outside libraries LIBS (pkg-config names or plain).
@@ -82,13 +84,15 @@ endfunction()
 
 add_custom_target(programs) # what is installed, without any test
 
+# Installed, with the manual page that the program itself prints (--man); SECTION of the manual: default 8.
 function(rctl_program name)
-    cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+    cmake_parse_arguments(A "" "SECTION" "SOURCES;DEPS;LIBS" ${ARGN})
     add_executable(${name} ${A_SOURCES})
     target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
     rctl_link(${name} PRIVATE DEPS ${A_DEPS} LIBS ${A_LIBS})
     target_link_libraries(${name} PRIVATE rctl_flags)
     add_dependencies(programs ${name})
+    rctl_install_program(${name} "${A_SECTION}")
 endfunction()
 
 # Criterion's Test() macro declares functions and shadows names of its own.

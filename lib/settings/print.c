@@ -1,4 +1,5 @@
 /* What people and tools read about the settings: --help, the manual page, /configz. */
+#include "base/utf8.h"
 #include "json/json.h"
 #include "settings/settings_priv.h"
 
@@ -75,8 +76,13 @@ void settings_help(const struct settings *s, struct buf *out)
 /* roff takes "-" as a hyphen and a leading "." or "'" as a request. */
 static void add_roff(const char *text, struct buf *out)
 {
+	const char *end = text + strlen(text);
 	for (const char *p = text; *p; p++) {
-		if (*p == '-')
+		size_t n = utf8_len(p, end);
+		if (n > 1) { /* by number: groff reads no UTF-8 */
+			buf_addf(out, "\\[u%04X]", (unsigned)utf8_decode(p, n));
+			p += n - 1;
+		} else if (*p == '-')
 			buf_adds(out, "\\-");
 		else if (*p == '\\')
 			buf_adds(out, "\\e");
