@@ -317,6 +317,90 @@ static void serve_buildinfo(void *arg, struct http_request *req, const struct ap
 		    "\"goVersion\":\"\"}}\n"));
 }
 
+/* ---- remote write ---- */
+
+struct written {
+	struct query *query;
+	struct bytes *body;
+	struct error err;
+	struct relay *relay;
+	bool gone, answered;
+};
+
+static void written_free(struct written *w)
+{
+	relay_done(w->relay);
+	bytes_unref(w->body);
+	mem_free(w);
+}
+
+static void on_written(void *arg, const struct error *err)
+{
+	struct written *w = arg;
+	int status = !err                           ? 204
+		     : err->code == ERR_UNAVAILABLE ? 503
+		     : err->code == ERR_TOO_LARGE   ? 413
+						    : 400;
+	w->answered = true;
+	if (w->gone) {
+		written_free(w);
+		return;
+	}
+	relay_begin(w->relay, status, STR("text/plain; charset=utf-8"));
+	if (err) {
+		relay_write(w->relay, str_of(err->msg));
+		relay_write(w->relay, STR("\n"));
+	}
+	relay_end(w->relay);
+}
+
+static void write_start(struct relay *r, void *data)
+{
+	struct written *w = data;
+	w->relay = r;
+	if (w->err.code)
+		on_written(w, &w->err);
+	else
+		mstore_write(w->query->store, w->query->loop, w->body, on_written, w);
+}
+
+static void write_gone(struct relay *r, void *data)
+{
+	struct written *w = data;
+	(void)r;
+	w->gone = true;
+	if (w->answered)
+		written_free(w);
+}
+
+/* Version 1.0 alone: a sender of 2.0 falls back to it when it is told so (415 in its specification, 400 is understood). */
+static int check_write(const struct http_request *req, struct error *err)
+{
+	struct str type = http_request_header(req, "content-type");
+	struct str coding = http_request_header(req, "content-encoding");
+	if (!str_is(req->method, "POST"))
+		return error_set(err, ERR_BAD_REQUEST, "remote write is a POST");
+	if (type.len && !str_starts(type, STR("application/x-protobuf")))
+		return error_set(err, ERR_BAD_REQUEST, "the body must be application/x-protobuf");
+	if (str_find_str(type, STR("io.prometheus.write.v2"), 0) >= 0)
+		return error_set(err, ERR_BAD_REQUEST, "only remote write 1.0 is served here");
+	if (coding.len && !str_eq_nocase(coding, STR("snappy")))
+		return error_set(err, ERR_BAD_REQUEST, "the body must be packed with snappy");
+	return 0;
+}
+
+static void serve_write(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	static const struct relay_handlers on = { .start = write_start, .gone = write_gone };
+	struct query *q = arg;
+	struct written *w = mem_new(struct written, 1);
+	(void)info;
+	w->query = q;
+	w->body = bytes_of_str(req->body);
+	(void)!check_write(req, &w->err);
+	relay_new(req, q->loop, &on, w);
+}
+
 static void serve_labels(void *arg, struct http_request *req, const struct apiserver_info *info)
 {
 	serve(arg, MSTORE_LABELS, req, info);
@@ -344,6 +428,7 @@ struct query *query_new(struct apiserver *api, struct loop *loop, struct mstore 
 		{ "/api/v1/query", true, serve_query },
 		{ "/api/v1/query_range", true, serve_range },
 		{ "/api/v1/metadata", true, serve_metadata },
+		{ "/api/v1/write", true, serve_write },
 		{ "/api/v1/status/buildinfo", true, serve_buildinfo },
 		{ "/api/v1/labels", true, serve_labels },
 		{ "/api/v1/label/", false, serve_values },

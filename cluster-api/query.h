@@ -1,6 +1,6 @@
 /*
  * query - Prometheus' HTTP API over the metrics store: /api/v1/query, query_range, labels, label/NAME/values, series,
- * metadata, status/buildinfo; GET, and POST with a form.
+ * metadata, status/buildinfo; GET, and POST with a form; and /api/v1/write, remote write 1.0.
  *
  * Answers and errors are worded as Prometheus' own (https://prometheus.io/docs/prometheus/latest/querying/api/): 400
  * bad_data, 422 execution, 503 timeout, unavailable.

@@ -383,22 +383,34 @@ static void check_broken(struct intake *in, const struct error *err)
 		lose(in, err);
 }
 
-static void sample(struct intake *in)
+int intake_transact(struct intake *in, int (*fn)(void *arg, struct error *err), void *arg,
+		    struct error *err)
 {
-	struct error err = { 0 };
-	if (!in->cfg.ops->sample)
-		return;
-	int rc = intake_begin(in, &err);
+	int rc = intake_begin(in, err);
 	if (!rc)
-		rc = in->cfg.ops->sample(in->cfg.store, intake_now_ms(in), &err);
+		rc = fn(arg, err);
 	if (!rc && !in->broken)
-		rc = intake_commit(in, &err);
+		rc = intake_commit(in, err);
 	else
 		in->broken = true;
 	if (in->broken)
-		lose(in, &err);
+		lose(in, err);
 	else
 		apply_own(in);
+	return in->db ? rc : ERR_UNAVAILABLE;
+}
+
+static int sample_now(void *arg, struct error *err)
+{
+	struct intake *in = arg;
+	return in->cfg.ops->sample(in->cfg.store, intake_now_ms(in), err);
+}
+
+static void sample(struct intake *in)
+{
+	struct error err = { 0 };
+	if (in->cfg.ops->sample)
+		(void)!intake_transact(in, sample_now, in, &err);
 }
 
 static void upkeep(struct intake *in)

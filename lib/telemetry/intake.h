@@ -171,10 +171,17 @@ ATTR_MUSTCHECK int intake_exec(struct intake *in, const char *stmt, const struct
 
 /*
  * The series with these labels (sorted and changed in place), made when it is new.  ERR_BAD_REQUEST, ERR_LIMIT:
- * refused; else the database failed.  Only in check, sample and checkpoint.
+ * refused; else the database failed.  Only in check, sample, checkpoint and intake_transact().
  */
 ATTR_MUSTCHECK int intake_define(struct intake *in, struct label *v, size_t n, int type,
 				 uint32_t *ret, struct error *err);
+
+/*
+ * Runs fn in a transaction of its own, from a work: it may define series and append records, which take effect when it is
+ * committed.  fn must fail for the database alone: what is in memory is dropped then, as always.
+ */
+ATTR_MUSTCHECK int intake_transact(struct intake *in, int (*fn)(void *arg, struct error *err),
+				   void *arg, struct error *err);
 
 /* A record of the store's own, whose references are series: journal now, apply behind the commit. */
 ATTR_MUSTCHECK int intake_append(struct intake *in, uint32_t type, struct str payload,

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "telemetry/mstore_priv.h"
+#include "telemetry/remote.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -219,10 +220,22 @@ static void apply_one(void *arg, uint32_t ref, double v)
 		apply_next(a, m, v);
 }
 
+static void apply_sample(void *arg, uint32_t id, struct sample x)
+{
+	struct applying *a = arg;
+	struct index_entry *e = index_at(a->index, id);
+	if (!e)
+		return;
+	mstore_append(a->s, mstore_series(a->s, e), x.t_ms, x.v);
+	metric_add(a->s->samples, 1);
+}
+
 static void apply(void *store, const struct intake_record *r)
 {
 	struct mstore *s = store;
 	struct applying a = { .s = s, .index = intake_index(s->intake), .r = r };
+	if (r->type == RECORD_SAMPLES && !r->ids)
+		(void)!remote_record_walk(r->payload, apply_sample, &a, NULL);
 	if (r->type != RECORD_METRICS)
 		return;
 	if (record_metrics(r->payload, &a.b, apply_one, &a, NULL) == 0)

@@ -90,6 +90,17 @@ typedef void (*mstore_answer_fn)(void *arg, const struct error *err, struct str 
 void mstore_ask(struct mstore *s, struct loop *loop, const struct mstore_ask *ask,
 		mstore_answer_fn fn, void *arg);
 
+/* ---- remote write ---- */
+
+/*
+ * Takes the body of a remote write request (Snappy, a WriteRequest).  On `loop`, when its samples are stored: err is NULL,
+ * or ERR_BAD_REQUEST (what could be stored is; a sender need not come again), ERR_TOO_LARGE, ERR_UNAVAILABLE.  Samples
+ * that are older than the newest of their series are dropped and counted.  `body` is referenced.
+ */
+typedef void (*mstore_write_fn)(void *arg, const struct error *err);
+void mstore_write(struct mstore *s, struct loop *loop, struct bytes *body, mstore_write_fn fn,
+		  void *arg);
+
 /* ---- samples of the program's own; in collect ---- */
 
 /* labels: pairs of name and value, ended by NULL; the name last in the call is the metric's. */

@@ -19,7 +19,13 @@
 #include <stdint.h>
 
 /* Values of the protocol's enums. */
-enum record_type { RECORD_GAP = 1, RECORD_METRICS = 2, RECORD_LOGS = 3, RECORD_EVENTS = 4 };
+enum record_type {
+	RECORD_GAP = 1,
+	RECORD_METRICS = 2,
+	RECORD_LOGS = 3,
+	RECORD_EVENTS = 4,
+	RECORD_SAMPLES = 1000, /* of the store's own journal alone (telemetry/remote.h) */
+};
 enum record_compression { RECORD_PLAIN = 0, RECORD_ZSTD = 1 };
 
 enum {

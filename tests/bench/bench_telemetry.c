@@ -164,16 +164,17 @@ static long rss_kib(void)
 	return u.ru_maxrss;
 }
 
-/* Records as an agent would send them: [steps] */
-static struct buf *make_records(size_t series, size_t steps)
+/* Records as an agent would send them: [steps]; of the mix, or of counters alone. */
+static struct buf *make_records(size_t series, size_t steps, bool counters)
 {
 	struct record_sample *batch = mem_new(struct record_sample, series);
 	struct buf *all = mem_new(struct buf, steps);
 	int64_t start = clock_unix_ms() - (int64_t)steps * 15000;
 	for (size_t k = 0; k < steps; k++) {
 		for (size_t i = 0; i < series; i++)
-			batch[i] = (struct record_sample){ (uint32_t)i + 1,
-							   next_value(i, batch[i].v) };
+			batch[i] = (struct record_sample){
+				(uint32_t)i + 1, next_value(counters ? i % 2 : i, batch[i].v)
+			};
 		record_write_metrics(start - start % 15000 + (int64_t)k * 15000, 15000, batch,
 				     series, &all[k]);
 	}
@@ -283,7 +284,7 @@ static void bench_restart(size_t series, size_t steps)
 	(void)fflush(stdout);
 	pid_t child = fork();
 	if (child == 0) {
-		struct buf *all = make_records(series, steps);
+		struct buf *all = make_records(series, steps, false);
 		bed_open(&b);
 		define(b.s, series);
 		push_all(b.s, &b.f, b.loop, all, steps);
@@ -305,10 +306,10 @@ static void bench_restart(size_t series, size_t steps)
 	(void)!file_remove_tree(b.dir, NULL);
 }
 
-static void bench_store(size_t series, size_t steps)
+static void bench_store(size_t series, size_t steps, bool counters)
 {
 	struct bed b = { 0 };
-	struct buf *all = make_records(series, steps);
+	struct buf *all = make_records(series, steps, counters);
 	bed_dir(&b);
 	bed_open(&b);
 	double n = (double)series * (double)steps, t0 = cpu_s();
@@ -322,11 +323,12 @@ static void bench_store(size_t series, size_t steps)
 	double asked = cpu_s();
 	(void)intake_flush(mstore_intake(b.m));
 	double flushed = cpu_s() - asked + pushed;
-	printf("store (SQLite, %zu series, %zu records): %.2f M samples per CPU-second to the "
+	printf("store (SQLite, %zu series of %s, %zu records): %.2f M samples per CPU-second to "
+	       "the "
 	       "acknowledgement, %.2f with its checkpoint; %.2f bytes/sample on disk, journal "
 	       "space included; %ld MiB resident\n",
-	       series, steps, n / (pushed - t0) / 1e6, n / (flushed - t0) / 1e6,
-	       (double)db_bytes(b.dir) / n, rss_kib() / 1024);
+	       series, counters ? "counters" : "a mix", steps, n / (pushed - t0) / 1e6,
+	       n / (flushed - t0) / 1e6, (double)db_bytes(b.dir) / n, rss_kib() / 1024);
 	ask(b.m, b.loop, "sum by (az) (rate(x[5m]))", 3600000);
 	ask(b.m, b.loop, "count({node=\"n1\"})", 0);
 	intake_stream_close(b.s);
@@ -386,7 +388,8 @@ int main(int argc, char **argv)
 		return 2;
 	bench_codec(series, steps);
 	bench_restart(series, steps);
-	bench_store(series, steps);
+	bench_store(series, steps, false);
+	bench_store(series, steps, true);
 	bench_logs();
 	return 0;
 }

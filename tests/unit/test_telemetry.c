@@ -4,6 +4,7 @@
 #include "telemetry/logchunk.h"
 #include "telemetry/pack.h"
 #include "telemetry/record.h"
+#include "telemetry/snappy.h"
 
 #include <criterion/criterion.h>
 
@@ -414,4 +415,69 @@ Test(logchunk, the_filter_never_denies_a_word_that_is_there_and_rarely_grants_an
 	cr_assert(logchunk_bloom_has(STR(""), STR("anything")));
 	buf_fini(&text);
 	buf_fini(&bloom);
+}
+
+/* ---- remote write ---- */
+
+Test(snappy, blocks_are_unpacked_within_their_limit)
+{
+	static const struct {
+		struct str packed;
+		const char *want; /* NULL = refused */
+	} rows[] = {
+		{ { "\x00", 1 }, "" },
+		{ { "\x03\x08"
+		    "abc",
+		    5 },
+		  "abc" },
+		{ { "\x0a\x04"
+		    "ab\x11\x02",
+		    6 },
+		  "ababababab" },
+		{ { "\x0a\x04"
+		    "ab\x1d\x02",
+		    6 },
+		  NULL }, /* longer */
+		{ { "\x0a\x04"
+		    "ab\x11\x02",
+		    5 },
+		  NULL },
+		{ { "\x0a\x04"
+		    "ab\x1e\x02\x00",
+		    7 },
+		  "ababababab" },
+		{ { "\x0a\x04"
+		    "ab\x1f\x02\x00\x00\x00",
+		    9 },
+		  "ababababab" },
+		{ { "\x06\x04"
+		    "ab\x01\x02",
+		    6 },
+		  "ababab" },
+		{ { "\x06\x04"
+		    "ab\x01\x03",
+		    6 },
+		  NULL }, /* before the beginning */
+		{ { "\x06\x04"
+		    "ab\x01\x00",
+		    6 },
+		  NULL },
+		{ { "\x03\xf0\x02"
+		    "abc",
+		    6 },
+		  "abc" },
+		{ { "\x03\x08"
+		    "ab",
+		    4 },
+		  NULL },
+		{ { "\xff\xff\xff\xff\x0f", 5 }, NULL },
+		{ { "", 0 }, NULL },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf out = { 0 };
+		int rc = snappy_unpack(rows[i].packed, 1 << 20, &out, NULL);
+		cr_assert_eq(rc == 0, rows[i].want != NULL, "row %zu", i);
+		cr_assert_str_eq(buf_cstr(&out), rows[i].want ? rows[i].want : "", "row %zu", i);
+		buf_fini(&out);
+	}
 }
