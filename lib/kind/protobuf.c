@@ -61,7 +61,7 @@ static bool read_fixed(struct str *in, size_t n, uint64_t *ret)
 static bool read_field(struct str *in, struct field *f)
 {
 	uint64_t tag = 0, len = 0;
-	*f = (struct field){ 0 };
+	*f = (struct field){ .bytes = STR("") };
 	if (!read_varint(in, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3)
 		return false;
 	f->number = (uint32_t)(tag >> 3);
@@ -154,7 +154,7 @@ static bool read_three(struct str in, struct field ret[3])
 {
 	struct field f;
 	for (size_t i = 0; i < 3; i++)
-		ret[i] = (struct field){ 0 };
+		ret[i] = (struct field){ .bytes = STR("") };
 	while (in.len) {
 		if (!read_field(&in, &f))
 			return false;
@@ -306,7 +306,7 @@ static int decode_entry(struct decoder *d, const struct schema *s, const struct 
 	if (d->steps > PROTOBUF_STEPS_MAX)
 		return error_set(d->err, ERR_TOO_LARGE, "protobuf: too many entries in maps");
 	if (kv[1].number == 0)
-		kv[1] = (struct field){ .number = 2, .type = WIRE_BYTES };
+		kv[1] = (struct field){ .number = 2, .type = WIRE_BYTES, .bytes = STR("") };
 	int rc = decode_value(d, s->additional, &kv[1], &value, &here);
 	if (rc == 0)
 		json_set(d->arena, map, kv[0].bytes.len ? kv[0].bytes : STR(""), value);
