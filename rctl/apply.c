@@ -1,5 +1,7 @@
 /* apply, create, diff: documents to the server. */
+#include "plan.h"
 #include "rctl.h"
+#include "sets.h"
 #include "sys/clock.h"
 #include "sys/env.h"
 #include "sys/file.h"
@@ -38,14 +40,15 @@ static struct str revision_now(struct rctl *r, const char *path)
 	return rev;
 }
 
-static int show(struct rctl *r, const struct client_resource *res, const struct reply *reply,
-		struct str before)
+static int show(struct rctl *r, struct document *d, const struct client_resource *res,
+		const struct reply *reply, struct str before)
 {
 	struct error err = { 0 };
 	struct json obj;
 	if (json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply->body)), NULL, &obj, &err) !=
 	    0)
 		return rctl_fail(&err);
+	d->uid = json_str(json_dig(&obj, "metadata", "uid", NULL));
 	if (*r->opt.output)
 		return print_object(r, &obj, &err) ? rctl_fail(&err) : 0;
 	struct str after = json_str(json_dig(&obj, "metadata", "resourceVersion", NULL));
@@ -101,7 +104,7 @@ static int send_one(struct rctl *r, struct document *d, bool create)
 	if (rc)
 		manifest_blame(r, d, &reply);
 	else
-		rc = show(r, res, &reply, before);
+		rc = show(r, d, res, &reply, before);
 	reply_fini(&reply);
 	return rc ? 1 : 0;
 }
@@ -144,6 +147,104 @@ static int each(struct rctl *r, struct documents *ds, bool create)
 	return status;
 }
 
+/* ---- apply --plan ---- */
+
+/* The live object is still the one of the plan: its revision goes with the write as a condition. */
+static int still_planned(struct rctl *r, struct document *d, const struct plan_step *s)
+{
+	struct error err = { 0 };
+	struct json live;
+	int rc = rctl_get_json(r, s->path, &live, &err);
+	if (rc && rc != ERR_NOT_FOUND)
+		return rctl_fail(&err);
+	bool same = s->there == (rc == 0);
+	if (same && s->there) {
+		struct json x = changes_wanted(&r->arena, &s->live);
+		struct json y = changes_wanted(&r->arena, &live);
+		same = json_equal(&x, &y);
+		(void)json_setc(&r->arena, json_getc(&d->obj, "metadata"), "resourceVersion",
+				json_of_str(json_str(
+					json_dig(&live, "metadata", "resourceVersion", NULL))));
+	}
+	if (same)
+		return 0;
+	(void)error_set(&err, ERR_CONFLICT,
+			"%.*s: changed since the plan was made; nothing more is applied",
+			STR_ARG(d->where));
+	return rctl_fail(&err);
+}
+
+static int apply_planned(struct rctl *r, struct documents *ds)
+{
+	struct plan p;
+	struct error err = { 0 };
+	if (plan_make(r, ds, &p) != 0)
+		return 1;
+	if (strcmp(p.hash, r->opt.plan) != 0) {
+		(void)error_set(
+			&err, ERR_CONFLICT,
+			"the plan is now %s, not %s: the files or the objects changed; look at "
+			"'rctl plan' again",
+			p.hash, r->opt.plan);
+		return rctl_fail(&err);
+	}
+	int status = 0;
+	for (size_t i = 0; i < ds->len && !status; i++) {
+		status = still_planned(r, &ds->list[i], &p.steps[i]);
+		if (!status)
+			status = send_one(r, &ds->list[i], false);
+	}
+	return status;
+}
+
+/* ---- apply ---- */
+
+static int apply_documents(struct rctl *r, struct documents *ds)
+{
+	return r->opt.plan ? apply_planned(r, ds) : each(r, ds, false);
+}
+
+static int apply_set(struct rctl *r, struct documents *ds)
+{
+	struct set old;
+	struct set both = { 0 };
+	struct set now = { 0 };
+	struct error err = { 0 };
+	struct arena *a = &r->arena;
+	bool dry = r->opt.dry_run && !rctl_dry(r, "none");
+	if (applyset_read(r, &old) != 0)
+		return 1;
+	for (size_t i = 0; i < old.len; i++)
+		set_put(a, &both, &old.v[i]);
+	for (size_t i = 0; i < ds->len; i++) {
+		const struct client_resource *res = NULL;
+		char *path = NULL; /* fills the namespace in */
+		if (manifest_target(r, &ds->list[i], &res, &path, &err) != 0 &&
+		    err.code != ERR_NOT_FOUND)
+			return rctl_fail(&err);
+		struct set_member m = applyset_member(&ds->list[i]);
+		set_put(a, &both, &m);
+	}
+	/* the record's namespace may come with the set: then it is written behind it */
+	bool recorded = dry || (old.len && applyset_write(r, &both) == 0);
+	if (old.len && !recorded)
+		return 1;
+	int status = apply_documents(r, ds);
+	for (size_t i = 0; i < ds->len; i++) {
+		struct set_member m = applyset_member(&ds->list[i]);
+		set_put(a, &now, &m);
+		if (m.uid.len)
+			set_put(a, &both, &m);
+	}
+	struct set stale = set_stale(a, &old, &now);
+	if (!status && r->opt.prune)
+		status = applyset_prune(r, &stale);
+	if (dry)
+		return status;
+	/* what failed, and what was not to be deleted, is remembered */
+	return status | applyset_write(r, !status && r->opt.prune ? &now : &both);
+}
+
 int verb_apply(struct rctl *r)
 {
 	struct documents ds;
@@ -153,9 +254,11 @@ int verb_apply(struct rctl *r)
 				  r->opt.dry_run);
 	if (r->opt.args_len)
 		return rctl_usage("apply takes objects from files: apply -f FILE");
+	if (r->opt.prune && !r->opt.set)
+		return rctl_usage("--prune needs --applyset=NAME: it deletes what that set had");
 	if (manifest_read(r, &ds, &err) != 0)
 		return rctl_fail(&err);
-	int status = each(r, &ds, false);
+	int status = r->opt.set ? apply_set(r, &ds) : apply_documents(r, &ds);
 	if (!status && r->opt.wait_given && r->opt.wait && !r->opt.dry_run)
 		status = wait_ready(r, &ds);
 	free(ds.list);

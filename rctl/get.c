@@ -512,5 +512,10 @@ int verb_get(struct rctl *r)
 		if (r->opt.all_namespaces && list[i].name.len && list[i].resource->namespaced)
 			return rctl_usage("a resource cannot be retrieved by name across all "
 					  "namespaces");
+	if (r->opt.at && (r->opt.watch || r->opt.watch_only))
+		return rctl_usage("--at shows what was: it cannot be watched");
+	int status = past_resolve(r, list, n);
+	if (status)
+		return status;
 	return print_is_table(r) ? get_tables(r, list, n) : get_objects(r, list, n);
 }

@@ -28,7 +28,7 @@ static const struct flag flags[] = {
 	  "fields: spec.nodeName=n1,status.phase!=Running" },
 	{ "all-namespaces", 'A', T_BOOL, AT(all_namespaces), OPT_SELECT | OPT_AUTH, NULL,
 	  "in all namespaces" },
-	{ "clusters", 0, T_BOOL, AT(clusters), OPT_GET | OPT_LOGS, NULL,
+	{ "clusters", 0, T_BOOL, AT(clusters), OPT_GET | OPT_LOGS | OPT_HISTORY, NULL,
 	  "ask every cluster of the fleet; shows cluster, region, node and availability zones" },
 	{ "watch", 'w', T_BOOL, AT(watch), OPT_GET, NULL, "go on and print each change" },
 	{ "watch-only", 0, T_BOOL, AT(watch_only), OPT_GET, NULL,
@@ -41,6 +41,18 @@ static const struct flag flags[] = {
 	{ "show-managed-fields", 0, T_BOOL, AT(show_managed), OPT_OUTPUT, NULL,
 	  "with metadata.managedFields in -o yaml and json" },
 	{ "raw", 0, T_STR, AT(raw), OPT_GET, "PATH", "print what the server answers for a path" },
+	{ "at", 0, T_STR, AT(at), OPT_GET, "REV|TIME",
+	  "as it was at a revision; one object also at a time (2026-01-31T12:00:00Z) or so long "
+	  "ago (10m)" },
+	{ "plan", 0, T_STR, AT(plan), OPT_APPLY, "HASH",
+	  "apply only if it is still what 'rctl plan' showed with this hash" },
+	{ "applyset", 0, T_STR, AT(set), OPT_APPLY, "NAME",
+	  "remember what was applied as the set of this name, in the namespace" },
+	{ "prune", 0, T_BOOL, AT(prune), OPT_APPLY, NULL,
+	  "with --applyset: delete what the set had and the files have no more" },
+	{ "to-revision", 0, T_INT, AT(to_revision), OPT_UNDO, "N",
+	  "undo the change that made this revision; default the last one" },
+	{ "force", 0, T_BOOL, AT(force), OPT_UNDO, NULL, "lose what was changed later" },
 	{ "sort-by", 0, T_STR, AT(sort_by), OPT_GET, "JSONPATH",
 	  "order by this field, e.g. .metadata.creationTimestamp" },
 	{ "ignore-not-found", 0, T_BOOL, AT(ignore_not_found), OPT_GET | OPT_DELETE, NULL,
@@ -75,7 +87,7 @@ static const struct flag flags[] = {
 	{ "recursive", 0, T_BOOL, AT(recursive), OPT_EXPLAIN, NULL,
 	  "the names of all fields below" },
 	{ "dry-run", 0, T_STR, AT(dry_run),
-	  OPT_WRITE | OPT_DELETE | OPT_DRAIN | OPT_LABEL | OPT_SCALE, "MODE",
+	  OPT_WRITE | OPT_DELETE | OPT_UNDO | OPT_DRAIN | OPT_LABEL | OPT_SCALE, "MODE",
 	  "none, client or server: check, change nothing" },
 	{ "field-manager", 0, T_STR, AT(field_manager), OPT_WRITE, "NAME",
 	  "owner of the fields written (rctl)" },
@@ -272,6 +284,16 @@ int options_parse(struct options *o, unsigned groups, int argc, char **argv, str
 	return 0;
 }
 
+static void left_side(const struct flag *f, bool align, struct buf *out)
+{
+	if (f->letter)
+		buf_addf(out, "%s-%c, --%s", align ? "  " : "", f->letter, f->name);
+	else
+		buf_addf(out, "%s--%s", align ? "      " : "", f->name);
+	if (f->metavar)
+		buf_addf(out, "=%s", f->metavar);
+}
+
 void options_help(unsigned groups, struct buf *out)
 {
 	for (size_t i = 0; i < FLAGS; i++) {
@@ -279,14 +301,20 @@ void options_help(unsigned groups, struct buf *out)
 		if (!applies(f, groups))
 			continue;
 		struct buf left = { 0 };
-		if (f->letter)
-			buf_addf(&left, "  -%c, --%s", f->letter, f->name);
-		else
-			buf_addf(&left, "      --%s", f->name);
-		if (f->metavar)
-			buf_addf(&left, "=%s", f->metavar);
+		left_side(f, true, &left);
 		buf_addf(out, "%-34s %s\n", buf_cstr(&left), f->help);
 		buf_fini(&left);
+	}
+}
+
+void options_rows(unsigned groups, struct buf *out)
+{
+	for (size_t i = 0; i < FLAGS; i++) {
+		const struct flag *f = &flags[i];
+		if (!(f->groups & groups))
+			continue;
+		left_side(f, false, out);
+		buf_addf(out, "\t%s\n", f->help);
 	}
 }
 

@@ -28,7 +28,7 @@ struct options {
 	bool help;
 	/* output */
 	const char *output; /* "", wide, json, yaml, name, jsonpath=…, custom-columns=… */
-	const char *selector, *field_selector, *sort_by, *raw;
+	const char *selector, *field_selector, *sort_by, *raw, *at;
 	bool all_namespaces, watch, watch_only, no_headers, show_labels, clusters, ignore_not_found;
 	bool show_kind, show_managed;
 	/* files */
@@ -36,7 +36,8 @@ struct options {
 	bool recursive;
 	/* writes */
 	const char *dry_run; /* none, server, client */
-	const char *field_manager;
+	const char *field_manager, *plan, *set;
+	bool prune, atomic;
 	const char *propagation;
 	bool force, force_conflicts, all, now, wait_given, wait, server_side, overwrite;
 	int64_t grace_s;    /* -1 = the object's own */
@@ -87,6 +88,8 @@ enum {
 	OPT_EXPLAIN = 1 << 16,
 	OPT_EVENTS = 1 << 17,
 	OPT_AUTH = 1 << 18,
+	OPT_UNDO = 1 << 19,
+	OPT_HISTORY = 1 << 20,
 	OPT_ALL = 1 << 30, /* global flags: every verb */
 };
 
@@ -99,6 +102,9 @@ ATTR_MUSTCHECK int options_parse(struct options *o, unsigned groups, int argc, c
 
 /* The flags of these groups, for --help. */
 void options_help(unsigned groups, struct buf *out);
+
+/* "FLAGS\tHELP\n" of each flag, for the manual page; OPT_ALL = those of every verb, else only the groups' own. */
+void options_rows(unsigned groups, struct buf *out);
 
 /* Names of the flags, one a line, for shell completion. */
 void options_names(unsigned groups, struct buf *out);

@@ -116,6 +116,7 @@ struct document {
 	struct json obj;
 	struct str where; /* "web.yaml:12" */
 	struct str file;
+	struct str uid;   /* of the object, once it was applied */
 	const void *yaml; /* struct yaml_doc, for lines of fields */
 };
 struct documents {
@@ -132,6 +133,15 @@ void manifest_blame(struct rctl *r, const struct document *d, const struct reply
 ATTR_MUSTCHECK int manifest_target(struct rctl *r, struct document *d,
 				   const struct client_resource **res, char **path,
 				   struct error *err);
+
+/* ---- sets of applied objects (prune.c); each returns the exit status ---- */
+
+struct set;
+struct set_member;
+int applyset_read(struct rctl *r, struct set *ret); /* empty when there is no record */
+int applyset_write(struct rctl *r, const struct set *s);
+struct set_member applyset_member(const struct document *d);
+int applyset_prune(struct rctl *r, const struct set *stale);
 
 /* ---- printing (print.c) ---- */
 
@@ -161,6 +171,9 @@ void table_cells(struct table *t, const struct str *cells, size_t n);
 
 /* The object that create's arguments describe (make.c); ERR_BAD_REQUEST = wrong usage. */
 ATTR_MUSTCHECK int make_object(struct rctl *r, struct json *ret, struct error *err);
+
+/* --at TIME as the revision of then (past.c): 0, or the exit status with the reason said. */
+int past_resolve(struct rctl *r, const struct target *list, size_t n);
 
 /* When an Event happened last (events.c). */
 int64_t event_time_ms(const struct json *event);
@@ -197,6 +210,10 @@ int verb_api_versions(struct rctl *r);
 int verb_auth(struct rctl *r);
 int verb_version(struct rctl *r);
 int verb_config(struct rctl *r);
+int verb_history(struct rctl *r);
+int verb_undo(struct rctl *r);
+int verb_plan(struct rctl *r);
+int verb_why(struct rctl *r);
 int verb_dev(struct rctl *r);
 
 /* Waits until the object is as `opt.for_condition` says (wait.c), for delete and apply too. */

@@ -290,6 +290,8 @@ char *rctl_target_path(struct rctl *r, const struct target *t)
 			url_encode(&p, str_of(r->opt.field_selector));
 		}
 	}
+	if (r->opt.at)
+		buf_addf(&p, "%crctlAt=%s", strchr(buf_cstr(&p), '?') ? '&' : '?', r->opt.at);
 	char *path = arena_strdup(&r->arena, buf_cstr(&p));
 	buf_fini(&p);
 	return path;

@@ -15,6 +15,8 @@ static void answer(struct req *r)
 void verb_get(struct req *r)
 {
 	int64_t rev = r->opt.resource_version;
+	if (past_get(r))
+		return;
 	if (rev == 0)
 		answer(r);
 	else if (rev > 0)

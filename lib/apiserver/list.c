@@ -8,6 +8,7 @@ struct page {
 	struct watch_snap *snap;
 	bool inconsistent; /* go on at the newest revision, told so by the token */
 	int64_t limit;     /* 0 = all */
+	int64_t at;        /* as it was at this revision; -1 = now */
 	/* while walking */
 	struct http_body items;
 	struct buf rows; /* Table, PartialObjectMetadata */
@@ -74,7 +75,8 @@ static void walk(struct page *p)
 static void add_list_meta(struct page *p, struct buf *out)
 {
 	struct req *r = p->r;
-	buf_addf(out, "\"resourceVersion\":\"%lld\"", (long long)watch_snap_rev(p->snap));
+	buf_addf(out, "\"resourceVersion\":\"%lld\"",
+		 (long long)(p->at >= 0 ? p->at : watch_snap_rev(p->snap)));
 	if (!p->next.p)
 		return;
 	struct continue_token t = { .rev = p->inconsistent ? -1 : watch_snap_rev(p->snap),
@@ -189,6 +191,10 @@ static void answer(struct req *r)
 {
 	struct page p = { .r = r, .limit = r->opt.limit };
 	struct error err = { 0 };
+	if (past_rev(r, &p.at, &err)) {
+		req_fail(r, &err);
+		return;
+	}
 	if (r->s->cfg.list_limit_max && (p.limit == 0 || p.limit > r->s->cfg.list_limit_max))
 		p.limit = r->s->cfg.list_limit_max;
 	if (select_parse(&r->arena, r->kind, &r->opt, &p.select, &err)) {
@@ -199,8 +205,17 @@ static void answer(struct req *r)
 	p.snap = pick_snapshot(r, &p);
 	if (!p.snap)
 		return;
-	walk(&p);
-	send_page(&p);
+	if (p.at >= 0)
+		p.limit = 0; /* no pages: a token names a snapshot that is kept */
+	int rc = 0;
+	if (p.at >= 0)
+		rc = past_walk(r, p.at, p.prefix, take, &p, &err);
+	else
+		walk(&p);
+	if (rc)
+		req_fail(r, &err);
+	else
+		send_page(&p);
 	watch_snap_unref(p.snap);
 	http_body_fini(&p.items);
 	buf_fini(&p.rows);

@@ -407,6 +407,14 @@ static int check_rev(const struct watch_cache *c, int64_t rev, struct error *err
 	return 0;
 }
 
+int64_t watch_cache_floor(struct watch_cache *c)
+{
+	pthread_mutex_lock(&c->lock);
+	int64_t floor = c->floor;
+	pthread_mutex_unlock(&c->lock);
+	return floor;
+}
+
 int watch_check_rev(struct watch_cache *c, int64_t rev, struct error *err)
 {
 	pthread_mutex_lock(&c->lock);

@@ -184,6 +184,9 @@ ATTR_MUSTCHECK int watch_replay(struct watch_cache *c, int64_t from, struct str 
 				void (*fn)(void *arg, struct watch_event *e), void *arg,
 				int64_t *ret_rev, struct error *err);
 
+/* The oldest revision that watch_replay() goes on from, at this moment. */
+int64_t watch_cache_floor(struct watch_cache *c);
+
 /* ERR_EXPIRED when a holder of `rev` must relist, else 0. */
 ATTR_MUSTCHECK int watch_check_rev(struct watch_cache *c, int64_t rev, struct error *err);
 

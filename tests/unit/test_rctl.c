@@ -1,9 +1,12 @@
 /* What rctl decides by itself: flags, columns, order, taints, drains, the merging of logs. */
 #include "base/arena.h"
 #include "base/buf.h"
+#include "changes.h"
 #include "columns.h"
 #include "json/json.h"
 #include "options.h"
+#include "reasons.h"
+#include "sets.h"
 #include "taints.h"
 
 #include <criterion/criterion.h>
@@ -239,6 +242,193 @@ Test(rctl, drain_evicts_only_what_comes_back_or_may_be_lost)
 		struct json pod = parse(&a, t[i].pod);
 		cr_assert_eq(drain_judge(&pod, &t[i].rules, &why), t[i].want, "case %zu", i);
 		cr_assert_eq(*why == '\0', t[i].want == DRAIN_EVICT, "case %zu: %s", i, why);
+	}
+	arena_fini(&a);
+}
+
+Test(rctl, changes_are_named_leaf_by_leaf)
+{
+	static const struct {
+		const char *old, *new, *want;
+	} t[] = {
+		{ "{\"spec\":{\"n\":6,\"x\":1}}", "{\"spec\":{\"n\":8,\"x\":1}}",
+		  "spec.n: 6 -> 8\n" },
+		{ "{\"a\":1}", "{\"b\":{\"c\":2}}", "a: 1 -> (none)\nb: (none) -> {\"c\":2}\n" },
+		{ "{\"c\":[{\"name\":\"web\",\"image\":\"a\"},{\"name\":\"log\"}]}",
+		  "{\"c\":[{\"name\":\"log\"},{\"name\":\"web\",\"image\":\"b\"}]}",
+		  "c[name=web].image: a -> b\n" },
+		{ "{\"l\":[1,2]}", "{\"l\":[2,1]}", "l: [1,2] -> [2,1]\n" },
+		{ "{\"labels\":{\"a.b/c\":\"x\"}}", "{\"labels\":{\"a.b/c\":\"y\"}}",
+		  "labels[a.b/c]: x -> y\n" },
+		{ "{\"a\":1.0}", "{\"a\":1}", "" },
+		{ "{\"t\":\"one\\ntwo\"}", "{}", "t: one two... (7 bytes) -> (none)\n" },
+		{ "null", "{\"a\":true}", "a: (none) -> true\n" },
+	};
+	struct arena a = { 0 };
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct change *list = arena_new(&a, struct change, CHANGES_MAX);
+		struct json x = parse(&a, t[i].old);
+		struct json y = parse(&a, t[i].new);
+		struct buf out = { 0 };
+		size_t n = changes_find(&a, &x, &y, list);
+		for (size_t k = 0; k < n; k++) {
+			changes_write(&a, &list[k], &out);
+			buf_addc(&out, '\n');
+		}
+		cr_assert_str_eq(buf_cstr(&out), t[i].want, "case %zu: %s", i, buf_cstr(&out));
+		buf_fini(&out);
+	}
+	struct json obj =
+		parse(&a, "{\"metadata\":{\"name\":\"x\",\"uid\":\"u\",\"resourceVersion\":\"3\","
+			  "\"creationTimestamp\":\"2026-01-01T00:00:00Z\",\"managedFields\":["
+			  "{\"manager\":\"one\",\"time\":\"2026-01-01T00:00:05Z\"},"
+			  "{\"manager\":\"two\",\"time\":\"2026-01-01T00:00:09Z\"},{}]},"
+			  "\"status\":{\"a\":1},\"spec\":{}}");
+	int64_t ms = 0;
+	struct str who;
+	cr_assert(changes_when(&obj, &ms, &who));
+	cr_assert_eq(ms, 1767225609000);
+	cr_assert(str_is(who, "two"));
+	struct json wanted = changes_wanted(&a, &obj);
+	cr_assert_str_eq(json_text(&a, &wanted).p, "{\"metadata\":{\"name\":\"x\"},\"spec\":{}}");
+	cr_assert(json_getc(&obj, "status"), "the object itself stays as it was");
+	arena_fini(&a);
+}
+
+Test(rctl, a_set_forgets_only_what_it_knew_by_its_uid)
+{
+	struct arena a = { 0 };
+	struct error err = { 0 };
+	struct set old;
+	struct set now = { 0 };
+	cr_assert_eq(set_parse(&a,
+			       STR("[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"namespace\":"
+				   "\"n\",\"name\":"
+				   "\"a\",\"uid\":\"1\"},{\"apiVersion\":\"apps/"
+				   "v1beta1\",\"kind\":\"Deployment\","
+				   "\"namespace\":\"n\",\"name\":\"w\",\"uid\":\"2\"},{"
+				   "\"apiVersion\":\"v1\",\"kind\":"
+				   "\"ConfigMap\",\"namespace\":\"n\",\"name\":\"never\"},{"
+				   "\"apiVersion\":\"v1\","
+				   "\"kind\":\"ConfigMap\",\"namespace\":\"m\",\"name\":\"a\","
+				   "\"uid\":\"4\"}]"),
+			       &old, &err),
+		     0, "%s", err.msg);
+	cr_assert_eq(old.len, 4);
+	/* another version of the kind is the same object */
+	const struct set_member w = { STR("apps/v1"), STR("Deployment"), STR("n"), STR("w"),
+				      STR("") };
+	set_put(&a, &now, &w);
+	struct set stale = set_stale(&a, &old, &now);
+	cr_assert_eq(stale.len, 2);
+	cr_assert(str_is(stale.v[0].uid, "4") && str_is(stale.v[1].uid, "1"));
+	set_put(&a, &old, &w);
+	cr_assert_eq(old.len, 4);
+	cr_assert(str_is(set_find(&old, &w)->uid, "2"), "an unknown uid does not hide a known one");
+	struct set again;
+	cr_assert_eq(set_parse(&a, set_text(&a, &old), &again, &err), 0);
+	cr_assert(str_eq(set_text(&a, &again), set_text(&a, &old)));
+	static const char *const bad[] = { "", "{}", "[1]", "[{\"kind\":\"x\"}]", "[" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_assert_eq(set_parse(&a, str_of(bad[i]), &again, &err), ERR_INVALID, "%s",
+			     bad[i]);
+	arena_fini(&a);
+}
+
+Test(rctl, why_says_the_reason_in_a_sentence)
+{
+#define POD "\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"}"
+#define ON  "\"spec\":{\"nodeName\":\"n1\"}"
+	static const struct {
+		const char *obj, *node, *events, *want;
+		bool well;
+	} t[] = {
+		{ "{" POD ",\"spec\":{},\"status\":{\"phase\":\"Pending\",\"conditions\":[{"
+		  "\"type\":\"PodScheduled\","
+		  "\"status\":\"False\",\"message\":\"0/2 nodes are available: 2 Insufficient "
+		  "cpu.\"}]}}",
+		  NULL, NULL, "has no node: 0/2 nodes are available: 2 Insufficient cpu.", false },
+		{ "{" POD ",\"spec\":{},\"status\":{\"phase\":\"Pending\"}}", NULL, NULL,
+		  "has no node yet: the scheduler has not decided", false },
+		{ "{" POD "," ON ",\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":"
+		  "\"Ready\",\"status\":"
+		  "\"True\"}]}}",
+		  "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}", NULL,
+		  "runs on node n1 and is ready", true },
+		{ "{" POD "," ON ",\"status\":{\"phase\":\"Running\"}}",
+		  "{\"metadata\":{\"name\":\"n1\"},\"status\":{\"conditions\":[{\"type\":\"Ready\","
+		  "\"status\":"
+		  "\"Unknown\",\"message\":\"no heartbeat for 20 s\"}]}}",
+		  NULL, "is on node n1, which is not ready: no heartbeat for 20 s", false },
+		{ "{" POD "," ON
+		  ",\"status\":{\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"web\","
+		  "\"restartCount\":4,\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}},"
+		  "\"lastState\":{"
+		  "\"terminated\":{\"exitCode\":3,\"reason\":\"Error\"}}}]}}",
+		  NULL, NULL,
+		  "is not running because container web ended with exit code 3, 4 restarts so far; "
+		  "it is "
+		  "started again after a pause (see its last words with 'rctl logs --previous')",
+		  false },
+		{ "{" POD "," ON
+		  ",\"status\":{\"phase\":\"Pending\",\"containerStatuses\":[{\"name\":\"web\","
+		  "\"state\":{\"waiting\":{\"reason\":\"ErrImagePull\",\"message\":\"no driver for "
+		  "images\"}}}]}}",
+		  NULL, NULL, "waits because container web is not started: no driver for images",
+		  false },
+		{ "{" POD "," ON
+		  ",\"status\":{\"phase\":\"Failed\",\"containerStatuses\":[{\"name\":\"web\","
+		  "\"state\":{\"terminated\":{\"exitCode\":137,\"reason\":\"OOMKilled\"}}}]}}",
+		  NULL, NULL,
+		  "has failed because container web was killed because it used more memory than "
+		  "its limit",
+		  false },
+		{ "{" POD "," ON
+		  ",\"status\":{\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"web\","
+		  "\"ready\":false,\"state\":{\"running\":{}}}]}}",
+		  NULL,
+		  "[{\"type\":\"Warning\",\"message\":\"Readiness probe failed: exit code "
+		  "1\",\"lastTimestamp\":"
+		  "\"2026-01-01T00:00:02Z\"},{\"type\":\"Warning\",\"message\":\"older\","
+		  "\"lastTimestamp\":"
+		  "\"2026-01-01T00:00:01Z\"},{\"type\":\"Normal\",\"message\":\"newest\","
+		  "\"lastTimestamp\":"
+		  "\"2026-01-01T00:00:03Z\"}]",
+		  "runs on node n1 but is not ready: container web: Readiness probe failed: exit "
+		  "code 1",
+		  false },
+		{ "{" POD "," ON ",\"status\":{\"phase\":\"Succeeded\"}}", NULL, NULL,
+		  "has done its work and ended well", true },
+		{ "{\"kind\":\"Pod\",\"metadata\":{\"deletionTimestamp\":\"T\"}," ON "}", NULL,
+		  NULL, "is being deleted since T, until node n1 says that it has ended", false },
+		{ "{\"kind\":\"Deployment\",\"spec\":{\"replicas\":3},\"status\":{\"replicas\":0,"
+		  "\"conditions\":[{"
+		  "\"type\":\"Placed\",\"status\":\"False\",\"message\":\"no Placement selects "
+		  "it\"}]}}",
+		  NULL, NULL, "wants 3 replicas, has 0, 0 of them ready: no Placement selects it",
+		  false },
+		{ "{\"kind\":\"Node\",\"spec\":{\"unschedulable\":true},\"status\":{\"conditions\":"
+		  "[{\"type\":"
+		  "\"MemoryPressure\",\"status\":\"False\"},{\"type\":\"Ready\",\"status\":"
+		  "\"True\"}]}}",
+		  NULL, NULL, "is well but takes no new pods: it is cordoned", true },
+		{ "{\"kind\":\"Node\",\"status\":{\"conditions\":[{\"type\":\"MemoryPressure\","
+		  "\"status\":"
+		  "\"True\",\"message\":\"10 MB left\"}]}}",
+		  NULL, NULL, "has condition MemoryPressure=True: 10 MB left", false },
+		{ "{\"kind\":\"ConfigMap\"}", NULL, NULL,
+		  "is there; it has no conditions that would say more", true },
+	};
+	struct arena a = { 0 };
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct json obj = parse(&a, t[i].obj);
+		struct json node = parse(&a, t[i].node ? t[i].node : "null");
+		struct json events = parse(&a, t[i].events ? t[i].events : "[]");
+		struct reasons known = { .node = t[i].node ? &node : NULL, .events = &events };
+		struct buf out = { 0 };
+		cr_assert_eq(reasons_say(&obj, &known, &out), t[i].well, "case %zu", i);
+		cr_assert_str_eq(buf_cstr(&out), t[i].want, "case %zu: %s", i, buf_cstr(&out));
+		buf_fini(&out);
 	}
 	arena_fini(&a);
 }
