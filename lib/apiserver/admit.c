@@ -13,6 +13,8 @@ bool admit_change(struct req *r, struct json *obj, const struct json *old)
 
 bool admit_check(struct req *r, struct json *obj, const struct json *old)
 {
+	if (!old && !admit_quota(r, obj))
+		return false;
 	if (!r->kind->builtin)
 		return true;
 	if (is_kind(r->kind, "apiextensions.k8s.io/customresourcedefinitions"))

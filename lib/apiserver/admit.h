@@ -30,4 +30,12 @@ void admit_crd_names(struct req *r, struct json *crd);
 bool admit_role(struct req *r, const struct json *obj, const struct json *old);
 bool admit_binding(struct req *r, const struct json *obj, const struct json *old);
 
+/* ---- quotas (quota.c) ---- */
+
+/*
+ * A create within the quotas of its namespace: what it takes is written to them with it, in one
+ * transaction, on condition that they are as they were read.  So two creates never both take the last.
+ */
+bool admit_quota(struct req *r, const struct json *obj);
+
 #endif

@@ -33,6 +33,8 @@ enum {
 	CHECKS_MAX = 16,
 	GROUPS_MAX = 16,
 	REQ_WARNINGS_MAX = 16,
+	REQ_ALSO_MAX = 8, /* writes that go along with one */
+	QUOTA_RETRIES_MAX = 1000,
 	WARNING_BYTES_MAX = 4096, /* all warnings of one answer */
 	CONFLICT_RETRIES_MAX = 20,
 	GENERATE_RETRIES_MAX = 8,
@@ -177,8 +179,10 @@ struct req {
 	int64_t wait_rev; /* waits for the cache to reach it; 0 = does not */
 	uint64_t wait_until_ms;
 	enum err_code sync_code;
-	struct store_result result; /* of the last write */
-	struct bytes *value;        /* being written; a reference */
+	struct store_result result;            /* of the last write */
+	struct bytes *value;                   /* being written; a reference */
+	struct store_write also[REQ_ALSO_MAX]; /* in the same transaction; references to values */
+	size_t also_len;
 	struct target target;
 	struct json input;                       /* the body as a tree */
 	struct str duplicates[REQ_WARNINGS_MAX]; /* paths of members that stood twice in it */
@@ -194,6 +198,7 @@ struct req {
 };
 
 /* req.c */
+void req_drop_also(struct req *r);
 struct req *req_new(struct shard *sh);
 void req_free(struct req *r);
 void req_headers(struct req *r); /* limits, who, what: may answer */

@@ -75,6 +75,14 @@ static void stored(struct req *r)
 		req_reply_object(r, 201, object_with_rev(r->kind, r->value, r->result.rev));
 		return;
 	}
+	if (r->result.code == ERR_CONFLICT && !r->result.fenced && r->also_len) {
+		/* Somebody else took of the same quota at the same time. */
+		if (r->tries++ < QUOTA_RETRIES_MAX)
+			req_when_fresh(r, c->retry);
+		else
+			req_failf(r, ERR_LIMIT, "too many creates under one quota at once");
+		return;
+	}
 	if (r->result.code != ERR_EXISTS) {
 		write_failed(r);
 		return;

@@ -167,6 +167,8 @@ static void look(struct pass *p)
 			contents_crd_names(p);
 		else if (str_is(resource, CLUSTER_ROLES))
 			aggregate_pass(p);
+		else if (str_is(resource, "/resourcequotas"))
+			quota_pass(p);
 		return;
 	}
 	if (str_is(resource, NAMESPACES))
@@ -218,6 +220,7 @@ static void object_event(struct janitor *j, const struct watch_event *e)
 	owners_event(j, e);
 	if (str_is(janitor_resource(key), CLUSTER_ROLES))
 		aggregate_event(j);
+	quota_event(j, e);
 	if (e->type != WATCH_ADDED && kinds_is_crd_key(key))
 		contents_crd_event(j);
 	if (e->type != WATCH_DELETED) {

@@ -109,6 +109,10 @@ void contents_crd_event(struct janitor *j); /* names may have become free */
 void aggregate_event(struct janitor *j); /* a ClusterRole changed */
 void aggregate_pass(struct pass *p);
 
+/* quota.c: what the status of a ResourceQuota says */
+void quota_event(struct janitor *j, const struct watch_event *e);
+void quota_pass(struct pass *p);
+
 /* defaults.c: roles and bindings that are made at the first start; false at the end */
 bool defaults_at(size_t i, struct str *ret_path, struct str *ret_body, struct arena *a);
 

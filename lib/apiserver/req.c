@@ -30,8 +30,16 @@ struct req *req_new(struct shard *sh)
 	return r;
 }
 
+void req_drop_also(struct req *r)
+{
+	for (size_t i = 0; i < r->also_len; i++)
+		bytes_unref(r->also[i].value);
+	r->also_len = 0;
+}
+
 void req_free(struct req *r)
 {
+	req_drop_also(r);
 	assert(r->pending == 0);
 	if (r->extra_fini)
 		r->extra_fini(r);

@@ -271,7 +271,10 @@ void write_submit(struct req *r, enum store_op op, struct str key, int64_t want_
 	r->next = next;
 	r->sync_code = 0;
 	req_hold(r);
-	store_submit(r->s->store, &w, 1, false, store_done, r);
+	struct store_write all[1 + REQ_ALSO_MAX] = { w };
+	for (size_t i = 0; i < r->also_len; i++)
+		all[1 + i] = r->also[i];
+	store_submit(r->s->store, all, 1 + r->also_len, r->also_len > 0, store_done, r);
 }
 
 void write_failed(struct req *r)

@@ -255,5 +255,30 @@ has "auth can-i --list" 'configmaps' jane auth can-i --list -n team
 has "taken away" deleted kubectl -n team delete rolebinding devs-read
 no "at once" forbidden jane -n team get cm
 
+say "quotas"
+kubectl create ns small >/dev/null
+has "quota" created kubectl -n small create -f - <<'END'
+{"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"configmaps":"5","count/widgets.example.com":"1"}}}
+END
+cert many /O=system:masters/CN=many
+# Forty creates at once, five of which may pass.
+for i in $(seq 40); do
+    printf 'url = "https://127.0.0.1:%s/api/v1/namespaces/small/configmaps"\n' "$port"
+    printf 'data = {\\"metadata\\":{\\"name\\":\\"c%s\\"}}\nheader = Content-Type: application/json\n' "$i"
+    printf 'silent\ninsecure\ncert = %s\nkey = %s\noutput = /dev/null\nwrite-out = %%{http_code}\\n\nnext\n' "$dir/many.crt" "$dir/many.key"
+done | sed 's/^data = \(.*\)$/data = "\1"/; s/^header = \(.*\)$/header = "\1"/; s/^write-out = \(.*\)$/write-out = "\1"/; $d' >"$dir/curl.conf"
+curl --parallel --parallel-max 20 -K "$dir/curl.conf" >"$dir/codes" 2>/dev/null || true
+has "exactly as many as fit" '^5$' grep -c '^201' "$dir/codes"
+has "the rest is told" '^35$' grep -c '^403' "$dir/codes"
+has "status" '^5$' kubectl -n small get quota q -o 'jsonpath={.status.used.configmaps}'
+no "one more" 'exceeded quota: q, requested: configmaps=1, used: configmaps=5, limited: configmaps=5' kubectl -n small create -f - <<'END'
+{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}
+END
+has "make room" deleted kubectl -n small delete cm --all
+soon "status follows" '^0$' kubectl -n small get quota q -o 'jsonpath={.status.used.configmaps}'
+has "room again" created kubectl -n small create -f - <<'END'
+{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}
+END
+
 api_stop
 echo "$passed checks passed"
