@@ -894,7 +894,7 @@ int main(int argc, char **argv)
 
 	double c0 = self_cpu(), h0 = host_busy(), p0[8];
 	for (int i = 0; i < cfg.npids; i++)
-		p0[i] = proc_cpu(cfg.pids[i].pid);
+		p0[i] = tree_cpu(cfg.pids[i].pid);
 	bytes_in = 0;
 	running = true;
 	t_start = now_ns();
@@ -970,7 +970,7 @@ int main(int argc, char **argv)
 	printf(",\"client_cpu_s\":%.2f", c1);
 	double tot = (double)(now_ns() - t_start) / 1e9;
 	for (int i = 0; i < cfg.npids; i++) {
-		double d = proc_cpu(cfg.pids[i].pid) - p0[i];
+		double d = tree_cpu(cfg.pids[i].pid) - p0[i];
 		sp += d;
 		printf(",\"%s_cpu_s\":%.2f,\"%s_cpu_us_per_op\":%.1f,\"%s_rss_MiB\":%.1f",
 		       cfg.pids[i].name, d, cfg.pids[i].name,

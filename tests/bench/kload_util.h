@@ -111,6 +111,20 @@ static double proc_cpu(int pid)
 		sscanf(r + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &k);
 	return (double)(u + k) / (double)sysconf(_SC_CLK_TCK);
 }
+/* With its children, such as the processes that serve a database's connections. */
+static double tree_cpu(int pid)
+{
+	char p[64];
+	snprintf(p, sizeof p, "/proc/%d/task/%d/children", pid, pid);
+	FILE *f = fopen(p, "r");
+	double sum = proc_cpu(pid);
+	int child = 0;
+	while (f && fscanf(f, "%d", &child) == 1)
+		sum += proc_cpu(child);
+	if (f)
+		fclose(f);
+	return sum;
+}
 static double proc_rss(int pid)
 {
 	char p[64], s[256];
@@ -163,7 +177,8 @@ static void usage(void)
 	     "  --accept TYPE  --gzip  --label V\n"
 	     "  --watchers N --rate R   (watch) N streams, one writer at R/s (0: as fast as it is "
 	     "answered)\n"
-	     "  --pid name=PID    count that process's CPU and RSS too (repeatable)\n");
+	     "  --pid name=PID    count the CPU of a process and its children, and its RSS "
+	     "(repeatable)\n");
 	exit(2);
 }
 
