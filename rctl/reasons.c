@@ -29,6 +29,8 @@ static void add_why(struct buf *out, const struct json *c)
 	struct str why = str_trim(text(c, "message"));
 	if (!why.len)
 		why = text(c, "reason");
+	if (str_ends(why, STR("."))) /* the sentence goes on, or ends with its own */
+		why = str_sub(why, 0, why.len - 1);
 	if (why.len)
 		buf_addf(out, ": %.*s", STR_ARG(why));
 }

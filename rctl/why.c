@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { OWNERS_MAX = 8, EVENTS_SHOWN = 5 };
@@ -40,14 +41,25 @@ static struct json events_of(struct rctl *r, const struct json *obj)
 	return items ? *items : json_array();
 }
 
+static int by_time(const void *a, const void *b)
+{
+	int64_t x = event_time_ms(*(const struct json *const *)a);
+	int64_t y = event_time_ms(*(const struct json *const *)b);
+	return (x > y) - (x < y);
+}
+
 static void put_events(struct rctl *r, const struct json *events)
 {
 	size_t n = json_len(events);
+	const struct json **list = arena_new(&r->arena, const struct json *, n + 1);
 	if (!n)
 		return;
+	for (size_t i = 0; i < n; i++)
+		list[i] = json_at(events, i);
+	qsort((void *)list, n, sizeof(list[0]), by_time);
 	(void)puts("Events:");
 	for (size_t i = n > EVENTS_SHOWN ? n - EVENTS_SHOWN : 0; i < n; i++) {
-		const struct json *e = json_at(events, i);
+		const struct json *e = list[i];
 		struct buf age = { 0 };
 		duration_write_human(&age, (clock_unix_ms() - event_time_ms(e)) / 1000);
 		struct str message = str_trim(json_str(json_getc(e, "message")));
@@ -56,7 +68,6 @@ static void put_events(struct rctl *r, const struct json *events)
 			     STR_ARG(json_str(json_getc(e, "reason"))), STR_ARG(message));
 		buf_fini(&age);
 	}
-	(void)r;
 }
 
 /* ---- the chain of owners ---- */

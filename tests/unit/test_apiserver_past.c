@@ -11,10 +11,11 @@ static long long put(struct harness *h, const char *name, int n, bool make)
 {
 	char body[256];
 	char path[128];
-	(void)snprintf(body, sizeof(body),
-		       "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"%s\"},"
-		       "\"data\":{\"n\":\"%d\"}}",
-		       name, n);
+	(void)snprintf(
+		body, sizeof(body),
+		"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"%s\"},"
+		"\"data\":{\"n\":\"%d\"}}",
+		name, n);
 	(void)snprintf(path, sizeof(path), MAPS "/%s", name);
 	int status = make ? harness_post(h, MAPS, body) : harness_put(h, path, body);
 	cr_assert_eq(status, make ? 201 : 200, "%s", path);

@@ -347,7 +347,7 @@ Test(rctl, why_says_the_reason_in_a_sentence)
 		  "\"type\":\"PodScheduled\","
 		  "\"status\":\"False\",\"message\":\"0/2 nodes are available: 2 Insufficient "
 		  "cpu.\"}]}}",
-		  NULL, NULL, "has no node: 0/2 nodes are available: 2 Insufficient cpu.", false },
+		  NULL, NULL, "has no node: 0/2 nodes are available: 2 Insufficient cpu", false },
 		{ "{" POD ",\"spec\":{},\"status\":{\"phase\":\"Pending\"}}", NULL, NULL,
 		  "has no node yet: the scheduler has not decided", false },
 		{ "{" POD "," ON ",\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":"
