@@ -48,9 +48,12 @@ static void on_change(void *arg, const struct core_alert_view *x, enum alert_sta
 		 "alert", LOG_STR(buf_str(&labels)), "fingerprint", LOG_STR(x->fp), NULL);
 	const struct rule_entry *r = map_get(&e->rules, key);
 	if (r && r->set->uid.len) {
-		const struct ctl_object_ref about = { STR("monitoring.rctl.io/v1alpha1"),
-						      STR("AlertRule"), r->set->ns, r->set->name,
-						      r->set->uid };
+		bool alien = engine_is_prometheus_rule(key);
+		const struct ctl_object_ref about = { alien ? STR("monitoring.coreos.com/v1")
+							    : STR("monitoring.rctl.io/v1alpha1"),
+						      alien ? STR("PrometheusRule")
+							    : STR("AlertRule"),
+						      r->set->ns, r->set->name, r->set->uid };
 		ctl_event(e->cfg.ctl, &about, to == ALERT_FIRING,
 			  to == ALERT_FIRING ? "AlertFiring" : "AlertResolved", "%.*s",
 			  STR_ARG(str_sub(buf_str(&labels), 0, 900)));
@@ -341,6 +344,27 @@ static void on_rule_delete(void *arg, struct str key, struct str last)
 	engine_pump(e);
 }
 
+/* ---- PrometheusRules: among the AlertRules, under keys of their own ---- */
+
+bool engine_is_prometheus_rule(struct str key)
+{
+	return key.len > 0 && key.p[0] == '+';
+}
+
+static void on_prometheus_rule(void *arg, struct str key, const struct json *obj, struct str text)
+{
+	struct arena a = { 0 };
+	on_rule(arg, arena_strf(&a, "+%.*s", STR_ARG(key)), obj, text);
+	arena_fini(&a);
+}
+
+static void on_prometheus_rule_delete(void *arg, struct str key, struct str last)
+{
+	struct arena a = { 0 };
+	on_rule_delete(arg, arena_strf(&a, "+%.*s", STR_ARG(key)), last);
+	arena_fini(&a);
+}
+
 /* ---- AlertReceivers ---- */
 
 static void receiver_entry_free(struct receiver_entry *r)
@@ -530,6 +554,8 @@ struct engine *engine_new(const struct engine_config *cfg)
 	put_builtin(e);
 	e->i_rules =
 		watch(e, "/apis/monitoring.rctl.io/v1alpha1/alertrules", on_rule, on_rule_delete);
+	e->i_prometheus = watch(e, "/apis/monitoring.coreos.com/v1/prometheusrules",
+				on_prometheus_rule, on_prometheus_rule_delete);
 	e->i_receivers = watch(e, "/apis/monitoring.rctl.io/v1alpha1/alertreceivers", on_receiver,
 			       on_receiver_delete);
 	e->i_silences = watch(e, "/apis/monitoring.rctl.io/v1alpha1/silences", on_silence,

@@ -77,11 +77,13 @@ struct engine {
 	struct loop_timer mirror_timer, silence_timer;
 	struct map mirrors; /* cluster → struct mirror */
 	struct ctl_queue *start, *rule_status, *receiver_status, *silence_status;
-	struct client_informer *i_rules, *i_receivers, *i_silences;
+	struct client_informer *i_rules, *i_prometheus, *i_receivers, *i_silences;
 	struct metric *m_evaluations, *m_failures, *m_done, *m_retry, *m_dead;
 };
 
 int64_t engine_now(void);
+/* Keys of PrometheusRules among those of AlertRules: "+NAMESPACE/NAME". */
+bool engine_is_prometheus_rule(struct str key);
 /* Something changed: a turn soon. */
 void engine_pump(struct engine *e);
 

@@ -62,10 +62,13 @@ static void write_status(struct engine *e, struct ctl_queue *q, struct str key, 
 	}
 	struct json patch = json_object();
 	(void)json_setc(a, &patch, "status", *status);
+	bool alien = engine_is_prometheus_rule(key);
 	size_t slash = (size_t)str_find(key, '/', 0);
-	const char *path = arena_printf(
-		a, "/apis/monitoring.rctl.io/v1alpha1/namespaces/%.*s/%s/%.*s/status",
-		STR_ARG(str_sub(key, 0, slash)), plural, STR_ARG(str_sub(key, slash + 1, key.len)));
+	const char *path =
+		arena_printf(a, "/apis/%s/namespaces/%.*s/%s/%.*s/status",
+			     alien ? "monitoring.coreos.com/v1" : "monitoring.rctl.io/v1alpha1",
+			     STR_ARG(str_sub(key, alien, slash)), plural,
+			     STR_ARG(str_sub(key, slash + 1, key.len)));
 	(void)client_send(e->cfg.client,
 			  &(struct client_request){ .method = "PATCH",
 						    .path = path,
@@ -233,7 +236,10 @@ static void reconcile_rule(void *arg, struct ctl_queue *q, struct str key)
 	}
 	struct arena a = { 0 };
 	struct json status = rule_status(&a, e, r);
-	write_status(e, q, key, "alertrules", r->status, e->i_rules, &status);
+	if (engine_is_prometheus_rule(key))
+		write_status(e, q, key, "prometheusrules", r->status, e->i_prometheus, &status);
+	else
+		write_status(e, q, key, "alertrules", r->status, e->i_rules, &status);
 	arena_fini(&a);
 }
 

@@ -100,8 +100,8 @@ spec:
   comment: a test
 EOF
 eventually 30 "it is active" same active status silence quiet team .state r1c1
-sed -n '/kind: AlertRule/,$p' "$WORK/alerts.yaml" | sed 's/MemoryThere/Quiet/; s/name: memory/name: quiet/' >"$WORK/quiet.yaml"
-{ echo "apiVersion: monitoring.rctl.io/v1alpha1"; cat "$WORK/quiet.yaml"; } | rctl apply -f -
+sed -n '/kind: AlertRule/,$p' "$WORK/alerts.yaml" | sed 's/MemoryThere/Quiet/; s/name: memory/name: quiet/; s/AlertRule/PrometheusRule/' >"$WORK/quiet.yaml"
+{ echo "apiVersion: monitoring.coreos.com/v1"; cat "$WORK/quiet.yaml"; } | rctl apply -f -
 eventually 60 "it silences what fires" same 2 status silence quiet team .silenced r1c1
 eventually 60 "it arrives with region, cluster, node and AZs" got 200 '"status":"firing"' '"alertname":"NodeSilent"' '"region":"r1"' '"cluster":"r1c1"' \
     '"node":"r1c1n1"' '"zone":"r1-az1"' '"network_az":"r1-net1"' '"groupSequence":1' \

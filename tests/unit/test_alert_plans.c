@@ -6,11 +6,15 @@
 #include "payload.h"
 #include "query.h"
 #include "spec.h"
+#include "yaml/yaml.h"
 
 #include <criterion/criterion.h>
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* ---- alert_plan ---- */
 
@@ -590,4 +594,52 @@ Test(query, makes_alerts_of_series)
 	buf_fini(&b);
 	(void)rule_set_free(set);
 	arena_fini(&a);
+}
+
+/* ---- rules that others wrote ---- */
+
+static size_t load_file(const char *path, const char *name)
+{
+	struct arena a = { 0 };
+	struct error err = { 0 };
+	struct buf text = { 0 };
+	struct json obj;
+	FILE *f = fopen(path, "r");
+	char block[4096];
+	cr_assert(f, "%s", path);
+	for (size_t n; (n = fread(block, 1, sizeof(block), f)) > 0;)
+		buf_add(&text, block, n);
+	(void)fclose(f);
+	cr_assert_eq(yaml_parse(&a, buf_str(&text), &obj, &err), 0, "%s: %s", name, err.msg);
+	struct rule_set *s = rule_set_new(STR("monitoring/x"), &obj);
+	cr_expect(s->len > 0 && !s->problem.len, "%s: %.*s", name, STR_ARG(s->problem));
+	size_t n = s->rules;
+	(void)rule_set_free(s);
+	buf_fini(&text);
+	arena_fini(&a);
+	return n;
+}
+
+Test(rules, in_use_load_unchanged)
+{
+	const char *data = getenv("RCTL_TEST_DATA");
+	const char *src = getenv("RCTL_SRC");
+	char dir[4096];
+	(void)snprintf(dir, sizeof(dir), "%s%s/rules",
+		       data  ? data
+		       : src ? src
+			     : ".",
+		       data ? "" : "/../shared/data");
+	DIR *d = opendir(dir);
+	if (!d)
+		cr_skip_test("no %s\n", dir);
+	size_t rules = 0;
+	for (struct dirent *e; (e = readdir(d));) {
+		char path[8192];
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (strstr(e->d_name, ".yaml"))
+			rules += load_file(path, e->d_name);
+	}
+	(void)closedir(d);
+	cr_expect(rules > 100, "%zu rules", rules);
 }
