@@ -55,6 +55,7 @@ struct apiserver_config {
 	int64_t inflight_max; /* requests that are no watches; more is 429 with Retry-After */
 	int64_t watches_max;
 	int64_t watch_queue_bytes_max; /* a slower watcher is cut */
+	int64_t answers_bytes_max;     /* waiting for slow readers, of the server */
 	int64_t request_timeout_ms;    /* 60 s */
 	int64_t watch_timeout_ms;      /* longest watch; default 30-60 min, jittered */
 	int64_t drain_ms;

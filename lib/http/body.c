@@ -105,6 +105,17 @@ void http_body_move(struct http_body *b, struct http_body *from)
 	*from = (struct http_body){ 0 };
 }
 
+size_t http_body_own(const struct http_body *b)
+{
+	const struct http_piece *p = b->pieces ? b->pieces : b->few;
+	size_t own = (b->len - b->at) * sizeof(*p);
+	for (size_t i = b->at; i < b->len; i++)
+		if (p[i].owner &&
+		    atomic_load_explicit(&p[i].owner->refs, memory_order_relaxed) == 1)
+			own += p[i].len;
+	return own;
+}
+
 size_t http_body_take(struct http_body *b, void *p, size_t n)
 {
 	char *to = p;

@@ -40,6 +40,9 @@ void http_body_part(struct http_body *b, struct bytes *bytes, struct str s);
 /* Moves all pieces of `from` behind those of b. */
 void http_body_move(struct http_body *b, struct http_body *from);
 
+/* What the body alone keeps in memory, about: pieces, and bytes to which nobody else holds a reference. */
+size_t http_body_own(const struct http_body *b);
+
 /* Copies the first n bytes (fewer when there are fewer) to p and drops them; how many. */
 size_t http_body_take(struct http_body *b, void *p, size_t n);
 

@@ -74,6 +74,7 @@ struct request {
 	/* going out */
 	struct buf head_out; /* h1: status line and headers */
 	struct http_body out;
+	uint64_t held;                /* what `out` alone keeps in memory, at most (held.c) */
 	uint64_t written;             /* body bytes ever queued */
 	uint64_t exempt;              /* written up to here does not count for queue_bytes_max */
 	uint64_t stalled_ms;          /* when bytes began to wait without progress; 0 = none wait */
@@ -102,6 +103,10 @@ void request_body_done(struct request *r);
 
 /* The next bytes of the answer's body, at most n; how many. */
 size_t request_take(struct request *r, void *p, size_t n);
+
+/* Counts n bytes that the answer alone keeps; cuts the worst of the slow readers where it is too much. */
+void held_add(struct request *r, uint64_t n);
+void held_sub(struct request *r, uint64_t n);
 
 /* An answer of the server's own.  The connection is closed behind it (h1). */
 void request_refuse(struct request *r, int status, const char *why);
@@ -141,6 +146,8 @@ struct conn {
 	uint64_t since_ms;   /* when that waiting began */
 	uint64_t read_ms;    /* last byte of the peer's */
 	uint64_t stalled_ms; /* since when `out` waits without progress; 0 = empty */
+	uint64_t held;       /* sum of its requests' */
+	uint64_t held_ms;    /* since when it holds without progress */
 	bool keep;           /* h1: another request may follow */
 	bool closing;        /* when all is written */
 	bool dead;           /* now */
@@ -200,7 +207,8 @@ struct server_loop {
 	struct loop_timer tick;
 	_Atomic uint64_t conns_len; /* counted by who hands over, so that a burst spreads */
 	_Atomic uint64_t requests_len;
-	uint64_t conns_peak; /* since memory was last given back */
+	uint64_t held;                  /* sum of its connections' */
+	uint64_t conns_peak, held_peak; /* since memory was last given back */
 	struct list free_requests;
 	size_t free_requests_len;
 	bool draining, drained_told;

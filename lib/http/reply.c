@@ -47,6 +47,10 @@ size_t request_take(struct request *r, void *p, size_t n)
 	size_t k = http_body_take(&r->out, p, n);
 	r->pub.sent_bytes += k;
 	r->stalled_ms = r->out.bytes ? loop_now_ms(r->pub.loop->loop) : 0;
+	if (r->held > r->out.bytes)
+		held_sub(r, r->held - r->out.bytes);
+	if (k)
+		r->conn->held_ms = loop_now_ms(r->pub.loop->loop);
 	return k;
 }
 
@@ -55,16 +59,18 @@ void http_reply_body(struct http_request *pub, int status, const struct http_hea
 {
 	struct request *r = request_of(pub);
 	char length[24];
-	if (!r->answered && !r->over) {
+	if (!r->answered && !r->over && !r->conn->dead) {
 		(void)snprintf(length, sizeof(length), "%zu", body->bytes);
 		answer(r, status, headers, headers_len, length);
 		r->begun = false;
+		size_t own = r->no_body ? 0 : http_body_own(body);
 		if (!r->no_body) {
 			r->written += body->bytes;
 			http_body_move(&r->out, body);
 		}
 		r->ended = true;
 		wake(r);
+		held_add(r, own);
 	}
 	http_body_fini(body);
 }
@@ -124,11 +130,14 @@ bool http_write(struct http_request *pub, struct bytes *b)
 		http_abort(pub);
 		return false;
 	}
+	/* one reference is the caller's: nobody else has it */
+	bool own = atomic_load_explicit(&b->refs, memory_order_relaxed) == 1;
 	http_body_add(&r->out, b);
 	r->written += b->len;
 	r->drain_owed = true;
 	wake(r);
-	return true;
+	held_add(r, own ? b->len : 0);
+	return !r->conn->dead;
 }
 
 bool http_write_body(struct http_request *pub, struct http_body *body)
@@ -138,9 +147,11 @@ bool http_write_body(struct http_request *pub, struct http_body *body)
 	if (open && body->bytes && !r->no_body) {
 		r->written += body->bytes;
 		r->exempt = r->written;
+		size_t own = http_body_own(body);
 		http_body_move(&r->out, body);
 		r->drain_owed = true;
 		wake(r);
+		held_add(r, own);
 	}
 	http_body_fini(body);
 	return open;
@@ -177,6 +188,7 @@ void http_abort(struct http_request *pub)
 		return;
 	r->answered = r->ended = r->aborted = true;
 	http_body_fini(&r->out);
+	held_sub(r, r->held);
 	r->stalled_ms = 0;
 	if (r->conn->h2)
 		h2_reset(r, NGHTTP2_INTERNAL_ERROR);

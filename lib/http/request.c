@@ -96,6 +96,7 @@ void request_free(struct request *r)
 	if (r->body_counted)
 		atomic_fetch_sub_explicit(&s->bodies_bytes, r->body_counted, memory_order_relaxed);
 	http_body_fini(&r->out);
+	held_sub(r, r->held);
 	if (l->free_requests_len < FREE_REQUESTS_MAX) {
 		recycle(l, r);
 	} else {
@@ -313,7 +314,7 @@ void request_body_done(struct request *r)
 	struct http_server *s = loop_server(r->conn->l);
 	r->body_done = true;
 	r->pub.body = buf_str(&r->body);
-	if (r->answered || r->over || !r->headers_done)
+	if (r->answered || r->over || !r->headers_done || r->conn->dead)
 		return;
 	r->told = true;
 	s->cfg.on.on_request(&r->pub);

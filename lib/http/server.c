@@ -329,6 +329,7 @@ static void fill_limits(struct http_limits *lim)
 	DEFAULT(streams_max, 250);
 	DEFAULT(connections_max, 10000);
 	DEFAULT(queue_bytes_max, 4U << 20);
+	DEFAULT(answers_bytes_max, 256U << 20);
 	DEFAULT(idle_timeout_ms, 120000);
 	DEFAULT(header_timeout_ms, 10000);
 	DEFAULT(body_timeout_ms, 60000);

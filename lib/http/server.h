@@ -65,6 +65,7 @@ struct http_limits {
 	uint32_t streams_max;     /* requests at once on one h2 connection [250] */
 	uint32_t connections_max; /* of the server [10,000]; closed at once */
 	size_t queue_bytes_max;   /* http_write() ahead of a slow reader [4 MiB]; cut */
+	size_t answers_bytes_max; /* memory of answers that wait for their readers [256 MiB]; cut */
 	uint32_t idle_timeout_ms; /* connection without a request [120 s]; closed */
 	uint32_t
 		header_timeout_ms; /* from a request's first byte to its headers' end [10 s]; 408 */

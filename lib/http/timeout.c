@@ -2,7 +2,13 @@
 
 #include <malloc.h>
 
-enum { TICK_MS_MIN = 10, TICK_MS_MAX = 1000, DRAIN_TICK_MS = 100, TRIM_CONNECTIONS = 256 };
+enum {
+	TICK_MS_MIN = 10,
+	TICK_MS_MAX = 1000,
+	DRAIN_TICK_MS = 100,
+	TRIM_CONNECTIONS = 256,
+	TRIM_BYTES = 32 << 20
+};
 
 uint64_t timeout_period(const struct http_limits *lim)
 {
@@ -124,10 +130,12 @@ void timeout_tick(struct loop_timer *t)
 	uint64_t open = atomic_load_explicit(&l->conns_len, memory_order_relaxed);
 	if (open > l->conns_peak)
 		l->conns_peak = open;
-	/* the allocator keeps what thousands of connections used unless it is told */
-	if (l->conns_peak > open + TRIM_CONNECTIONS && open < l->conns_peak / 2) {
+	/* the allocator keeps what thousands of connections or long answers used unless it is told */
+	if ((l->conns_peak > open + TRIM_CONNECTIONS && open < l->conns_peak / 2) ||
+	    (l->held_peak > TRIM_BYTES && l->held < l->held_peak / 2)) {
 		(void)malloc_trim(0);
 		l->conns_peak = open;
+		l->held_peak = l->held;
 	}
 	uint64_t period = loop_server(l)->tick_ms;
 	if (l->draining && period > DRAIN_TICK_MS)

@@ -362,6 +362,30 @@ Test(h2, a_reader_that_does_not_read_is_cut_and_only_that_stream)
 	site_free(s);
 }
 
+Test(h2, readers_that_do_not_read_cannot_fill_the_memory)
+{
+	struct site *s = site_new((struct site_options){ .limits.answers_bytes_max = 10000000 });
+	struct h2 *greedy = h2_new(s, NULL, false); /* never opens a window */
+	struct h2 *modest = h2_new(s, NULL, false);
+	struct h2 *reader = h2_new(s, NULL, true);
+	int32_t one = h2_ask(modest, "GET", "/list?300000", 0, false);
+	while (reply_of(modest, one)->status == 0)
+		h2_read(modest);
+	for (int i = 0; i < 20; i++)
+		(void)h2_ask(greedy, "GET", "/list?300000", 0, false);
+	while (!greedy->end)
+		h2_read(greedy);
+	cr_assert(!reply_of(modest, one)->closed);
+	cr_assert_eq(h2_get(reader, "/list?300000")->body.len, 3000000);
+	cr_assert_eq(http_server_connections(s->server), 2);
+	/* a single answer may be larger than all together should be, for who reads it */
+	cr_assert_eq(h2_get(reader, "/list?3000000")->body.len, 30000000);
+	h2_free(greedy);
+	h2_free(modest);
+	h2_free(reader);
+	site_free(s);
+}
+
 Test(h2, a_silent_peer_is_asked_and_then_closed)
 {
 	struct site *s = site_new((struct site_options){
