@@ -44,6 +44,8 @@ enum {
 
 /* ---- the server ---- */
 
+struct shard_message;
+
 struct shard {
 	struct apiserver *s;
 	struct loop *loop;
@@ -58,6 +60,13 @@ struct shard {
 	struct list pending; /* requests that wait for an answer: struct req.link */
 	struct list waiting; /* … and those that wait for a revision */
 	struct loop_timer tick;
+	struct buf log_lines; /* of the requests of this turn */
+	struct loop_task log_task;
+	/* Events on their way to watches (fanout.c). */
+	struct shard_message *fan_head, **fan_tail;
+	struct loop_task fan_done;
+	struct loop_timer fan_pause;
+	uint64_t fan_from_us; /* when the pass under way began */
 };
 
 struct check {
@@ -438,6 +447,8 @@ void watch_shard_fini(struct shard *sh);
 
 /* ---- events to all loops (fanout.c) ---- */
 
+void fanout_shard_init(struct shard *sh);
+void fanout_shard_fini(struct shard *sh); /* before its loop goes */
 void fanout_batch(void *server, struct watch_event *const *ev, size_t n, int64_t rev);
 
 /* ---- kinds (kinds.c) ---- */

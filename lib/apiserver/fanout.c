@@ -1,6 +1,14 @@
 /* Events from the store's thread to the loops: shards and subscriptions. */
 #include "apiserver/apiserver_priv.h"
 #include "base/mem.h"
+#include "sys/clock.h"
+
+/*
+ * A pass over all watches of a loop costs some ten microseconds a watch, however few events it
+ * carries.  So a costly pass is followed by a pause, and the next one takes all events that
+ * came meanwhile in the same writes; a cheap pass by none.
+ */
+enum { PASS_CHEAP_US = 1000, PAUSES_A_PASS = 2, PAUSE_MAX_MS = 10 };
 
 struct apiserver_sub {
 	_Atomic uint32_t refs;
@@ -42,17 +50,72 @@ static struct batch *batch_new(struct watch_event *const *ev, size_t n, int64_t 
 /* ---- to a loop ---- */
 
 struct shard_message {
+	struct shard_message *next;
 	struct shard *shard;
 	struct batch *batch;
 };
 
+static void take_message(struct shard *sh, bool deliver)
+{
+	struct shard_message *m = sh->fan_head;
+	sh->fan_head = m->next;
+	if (!sh->fan_head)
+		sh->fan_tail = &sh->fan_head;
+	if (deliver)
+		watch_shard_batch(sh, m->batch);
+	batch_unref(m->batch);
+	mem_free(m);
+}
+
+static void pass(struct shard *sh)
+{
+	if (!list_linked(&sh->fan_done.link))
+		sh->fan_from_us = clock_mono_us();
+	while (sh->fan_head)
+		take_message(sh, true);
+	loop_defer(sh->loop, &sh->fan_done); /* behind the connections' writing */
+}
+
+static void on_pass_done(struct loop_task *t)
+{
+	struct shard *sh = container_of(t, struct shard, fan_done);
+	uint64_t cost_us = clock_mono_us() - sh->fan_from_us;
+	uint64_t ms = cost_us * PAUSES_A_PASS / 1000;
+	if (cost_us >= PASS_CHEAP_US && !list_empty(&sh->streams))
+		loop_timer_set(sh->loop, &sh->fan_pause, ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS);
+}
+
+static void on_pause_over(struct loop_timer *t)
+{
+	struct shard *sh = container_of(t, struct shard, fan_pause);
+	if (sh->fan_head)
+		pass(sh);
+}
+
 static void shard_receive(void *arg)
 {
 	struct shard_message *m = arg;
-	watch_shard_batch(m->shard, m->batch);
-	req_shard_wake(m->shard);
-	batch_unref(m->batch);
-	mem_free(m);
+	struct shard *sh = m->shard;
+	*sh->fan_tail = m;
+	sh->fan_tail = &m->next;
+	if (!loop_timer_armed(&sh->fan_pause))
+		pass(sh);
+	req_shard_wake(sh);
+}
+
+void fanout_shard_init(struct shard *sh)
+{
+	sh->fan_tail = &sh->fan_head;
+	sh->fan_done.fn = on_pass_done;
+	sh->fan_pause.fn = on_pause_over;
+}
+
+void fanout_shard_fini(struct shard *sh)
+{
+	loop_timer_stop(&sh->fan_pause);
+	loop_task_cancel(&sh->fan_done);
+	while (sh->fan_head)
+		take_message(sh, false);
 }
 
 struct sub_message {

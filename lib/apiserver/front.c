@@ -31,12 +31,14 @@ static void on_request(struct http_request *http)
 static void log_request(const struct req *r, const struct http_request *http)
 {
 	struct str path = r->path;
-	log_info("request", "method", LOG_STR(http->method), "path", LOG_STR(path), "query",
-		 LOG_STR(http->query), "user", LOG_STR(r->user.name), "impersonator",
-		 LOG_STR(r->impersonator), "status", LOG_I(http->status), "bytes",
-		 LOG_I(http->sent_bytes), "us", LOG_I(clock_mono_us() - r->start_us), "agent",
-		 LOG_STR(r->agent), "peer", LOG_STR(http->peer_address), "audit",
-		 LOG_S(r->audit_id), NULL);
+	struct shard *sh = r->shard;
+	log_add(&sh->log_lines, LOG_INFO, "request", "method", LOG_STR(http->method), "path",
+		LOG_STR(path), "query", LOG_STR(http->query), "user", LOG_STR(r->user.name),
+		"impersonator", LOG_STR(r->impersonator), "status", LOG_I(http->status), "bytes",
+		LOG_I(http->sent_bytes), "us", LOG_I(clock_mono_us() - r->start_us), "agent",
+		LOG_STR(r->agent), "peer", LOG_STR(http->peer_address), "audit", LOG_S(r->audit_id),
+		NULL);
+	loop_defer(sh->loop, &sh->log_task);
 }
 
 static void on_close(struct http_request *http)

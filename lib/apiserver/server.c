@@ -58,6 +58,11 @@ static void on_tick(struct loop_timer *t)
 	loop_timer_set(sh->loop, t, TICK_MS);
 }
 
+static void on_log(struct loop_task *t)
+{
+	log_write(&container_of(t, struct shard, log_task)->log_lines);
+}
+
 static int new_shards(struct apiserver *s, struct error *err)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -72,6 +77,8 @@ static int new_shards(struct apiserver *s, struct error *err)
 		sh->s = s;
 		sh->index = i;
 		sh->tick.fn = on_tick;
+		sh->log_task.fn = on_log;
+		fanout_shard_init(sh);
 		list_init(&sh->streams);
 		list_init(&sh->pending);
 		list_init(&sh->waiting);
@@ -239,6 +246,10 @@ static void free_shards(struct apiserver *s)
 {
 	for (size_t i = 0; i < s->shards_len; i++) {
 		loop_timer_stop(&s->shards[i].tick);
+		fanout_shard_fini(&s->shards[i]);
+		loop_task_cancel(&s->shards[i].log_task);
+		log_write(&s->shards[i].log_lines);
+		buf_fini(&s->shards[i].log_lines);
 		s->shards[i].loop = loop_free(s->shards[i].loop);
 	}
 	for (size_t i = 0; i < s->shards_len; i++)

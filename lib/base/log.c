@@ -1,7 +1,6 @@
 #include "base/log.h"
 
-#include "base/buf.h"
-
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -67,11 +66,12 @@ static void add_escaped(struct buf *b, unsigned char c)
 	}
 }
 
-static void add_quoted(struct buf *b, struct str s)
+/* `from` is where the line begins. */
+static void add_quoted(struct buf *b, size_t from, struct str s)
 {
 	buf_addc(b, '"');
-	while (s.len && b->len < LINE_MAX_BYTES) {
-		size_t room = LINE_MAX_BYTES - b->len;
+	while (s.len && b->len - from < LINE_MAX_BYTES) {
+		size_t room = LINE_MAX_BYTES - (b->len - from);
 		size_t run = plain_run(str_sub(s, 0, room));
 		buf_add(b, s.p, run);
 		if (run < s.len && run < room)
@@ -110,11 +110,11 @@ static void add_time(struct buf *b)
 	buf_add(b, "\",", 2);
 }
 
-static void add_value(struct buf *b, const struct log_value *v)
+static void add_value(struct buf *b, size_t from, const struct log_value *v)
 {
 	switch (v->kind) {
 	case LOG_KIND_STR:
-		add_quoted(b, v->s);
+		add_quoted(b, from, v->s);
 		break;
 	case LOG_KIND_INT:
 		buf_add_i64(b, v->i);
@@ -128,34 +128,75 @@ static void add_value(struct buf *b, const struct log_value *v)
 	}
 }
 
-void log_event(enum log_level level, const char *event, ...)
+static void add_line(struct buf *b, enum log_level level, const char *event, va_list ap)
 {
-	if ((int)level < atomic_load_explicit(&log_min, memory_order_relaxed))
-		return;
-	struct buf b = { 0 };
-	buf_reserve(&b, LINE_USUAL_BYTES);
-	buf_addc(&b, '{');
+	size_t from = b->len;
+	buf_reserve(b, LINE_USUAL_BYTES);
+	buf_addc(b, '{');
 	if (log_now)
-		add_time(&b);
-	buf_adds(&b, "\"level\":\"");
-	buf_adds(&b, level_names[level]);
-	buf_adds(&b, "\",\"component\":");
-	add_quoted(&b, str_of(log_component));
-	buf_adds(&b, ",\"event\":");
-	add_quoted(&b, str_of(event));
-
-	va_list ap;
-	va_start(ap, event);
+		add_time(b);
+	buf_adds(b, "\"level\":\"");
+	buf_adds(b, level_names[level]);
+	buf_adds(b, "\",\"component\":");
+	add_quoted(b, from, str_of(log_component));
+	buf_adds(b, ",\"event\":");
+	add_quoted(b, from, str_of(event));
 	for (const char *name; (name = va_arg(ap, const char *));) {
 		const struct log_value *v = va_arg(ap, const struct log_value *);
-		buf_add(&b, ",\"", 2);
-		buf_adds(&b, name); /* a literal of ours */
-		buf_add(&b, "\":", 2);
-		add_value(&b, v);
+		buf_add(b, ",\"", 2);
+		buf_adds(b, name); /* a literal of ours */
+		buf_add(b, "\":", 2);
+		add_value(b, from, v);
 	}
+	buf_adds(b, "}\n");
+}
+
+static void write_out(const char *p, size_t n)
+{
+	ssize_t written = write(STDERR_FILENO, p, n);
+	(void)written; /* there is nobody left to tell */
+}
+
+static bool is_hidden(enum log_level level)
+{
+	return (int)level < atomic_load_explicit(&log_min, memory_order_relaxed);
+}
+
+void log_event(enum log_level level, const char *event, ...)
+{
+	if (is_hidden(level))
+		return;
+	struct buf b = { 0 };
+	va_list ap;
+	va_start(ap, event);
+	add_line(&b, level, event, ap);
 	va_end(ap);
-	buf_adds(&b, "}\n");
-	ssize_t n = write(STDERR_FILENO, b.p, b.len);
-	(void)n; /* there is nobody left to tell */
+	write_out(b.p, b.len);
 	buf_fini(&b);
+}
+
+void log_add(struct buf *lines, enum log_level level, const char *event, ...)
+{
+	if (is_hidden(level))
+		return;
+	size_t before = lines->len;
+	va_list ap;
+	va_start(ap, event);
+	add_line(lines, level, event, ap);
+	va_end(ap);
+	if (lines->len <= PIPE_BUF)
+		return;
+	if (before) {
+		write_out(lines->p, before);
+		buf_consume(lines, before);
+	}
+	if (lines->len > PIPE_BUF)
+		log_write(lines);
+}
+
+void log_write(struct buf *lines)
+{
+	if (lines->len)
+		write_out(lines->p, lines->len);
+	buf_clear(lines);
 }

@@ -14,6 +14,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "base/buf.h"
 #include "base/str.h"
 
 #include <stdint.h>
@@ -55,6 +56,15 @@ int log_level_of(struct str name, enum log_level *ret); /* 0, or -1 for an unkno
 
 /* Pairs of const char *name, struct log_value * (LOG_S ...), ended by NULL. */
 void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));
+
+/*
+ * For lines that come by the thousand: log_add() keeps the line in `lines`, log_write() writes what
+ * is kept there (after log_add() it must come soon: what the process has not written, it takes with it
+ * when it is killed).  Several lines a write(2), but no more than a pipe takes as a whole.
+ */
+void log_add(struct buf *lines, enum log_level level, const char *event, ...)
+	__attribute__((sentinel));
+void log_write(struct buf *lines);
 
 #define log_debug(...) log_event(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...)  log_event(LOG_INFO, __VA_ARGS__)

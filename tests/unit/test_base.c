@@ -12,6 +12,7 @@
 
 #include <criterion/criterion.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -114,6 +115,47 @@ Test(log, a_line_is_one_object_with_everything_escaped)
 	n = read(fds[0], line, sizeof(line));
 	cr_assert(n > 16000 && n < 17000, "%zd", n);
 	cr_assert(str_ends(str_n(line, (size_t)n), STR("x\",\"n\":1}\n")));
+}
+
+Test(log, kept_lines_are_written_whole_and_no_more_at_once_than_a_pipe_takes)
+{
+	int fds[2];
+	static char text[200000];
+	struct buf lines = { 0 };
+	size_t got = 0;
+	cr_assert_eq(pipe2(fds, O_DIRECT), 0); /* a read is a write */
+	cr_assert(dup2(fds[1], STDERR_FILENO) >= 0);
+	(void)fcntl(fds[0], F_SETFL, O_NONBLOCK | O_DIRECT);
+	log_setup("tester", LOG_INFO, NULL);
+	static char huge[5000];
+	memset(huge, 'x', sizeof(huge) - 1);
+	for (int i = 0; i < 100; i++) {
+		log_add(&lines, LOG_DEBUG, "hidden", NULL);
+		log_add(&lines, LOG_INFO, "kept", "i", LOG_I(i), "text", LOG_S(i == 50 ? huge : ""),
+			NULL);
+	}
+	log_write(&lines);
+	log_write(&lines);
+	cr_assert_eq(lines.len, 0);
+	ssize_t n = 0;
+	size_t writes = 0;
+	for (; (n = read(fds[0], text + got, sizeof(text) - got)) > 0; writes++) {
+		got += (size_t)n;
+		bool part = memmem(text, got, huge, 2000) != NULL; /* the kernel splits that one */
+		cr_assert(part || text[got - 1] == '\n');
+	}
+	cr_assert_lt(writes, 10);
+	struct str rest = str_n(text, got);
+	struct str line;
+	for (int i = 0; i < 100; i++) {
+		char want[100];
+		(void)snprintf(want, sizeof(want), "\"kept\",\"i\":%d,", i);
+		cr_assert(str_split(&rest, '\n', &line));
+		cr_assert(str_find_str(line, str_of(want), 0) > 0);
+		cr_assert(str_starts(line, STR("{\"level\"")) && str_ends(line, STR("\"}")));
+	}
+	cr_assert_eq(rest.len, 0);
+	buf_fini(&lines);
 }
 
 Test(str, splits_trims_and_converts)
