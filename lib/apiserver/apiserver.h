@@ -58,7 +58,7 @@ struct apiserver_config {
 	int64_t answers_bytes_max;     /* waiting for slow readers, of the server */
 	int64_t request_timeout_ms;    /* 60 s */
 	int64_t header_timeout_ms, body_timeout_ms, write_timeout_ms;
-	int64_t watch_timeout_ms;      /* longest watch; default 30-60 min, jittered */
+	int64_t watch_timeout_ms; /* longest watch; default 30-60 min, jittered */
 	int64_t drain_ms;
 	int64_t event_ttl_ms;
 	int64_t list_limit_max;
