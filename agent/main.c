@@ -1,5 +1,6 @@
 /* resource-cluster-agent: one per node; runs pods, reports, survives without everything above it. */
 #include "agent.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "daemon/daemon.h"
 #include "sys/proc.h"
@@ -12,8 +13,6 @@ struct program {
 	struct agent_config cfg;
 	struct agent *agent;
 	bool stop_pods;
-	char host[65];
-	char shim[PATH_MAX];
 };
 
 static size_t identity_settings(struct program *p, struct setting *rows)
@@ -193,21 +192,25 @@ static const char *ready(void *arg)
 	return agent_ready(((struct program *)arg)->agent);
 }
 
-/* What has no default of its own; the settings keep owning what they gave. */
+/* What has no default of its own. The settings own the texts, these too. */
 static int defaults(struct program *p, struct error *err)
 {
-	int rc = 0;
 	if (!p->cfg.node_name) {
-		(void)gethostname(p->host, sizeof(p->host) - 1);
-		p->cfg.node_name = p->host;
+		char host[HOST_NAME_MAX + 1] = { 0 };
+		(void)gethostname(host, sizeof(host) - 1);
+		p->cfg.node_name = mem_strdup(host);
 	}
-	if (!p->cfg.shim) {
-		rc = proc_self_dir(p->shim, err);
-		size_t n = strlen(p->shim);
-		(void)snprintf(p->shim + n, sizeof(p->shim) - n, "/resource-pod-shim");
-		p->cfg.shim = p->shim;
-	}
-	return rc;
+	if (p->cfg.shim)
+		return 0;
+	char shim[PATH_MAX];
+	int rc = proc_self_dir(shim, err);
+	if (rc)
+		return rc;
+	struct buf path = { 0 };
+	buf_addf(&path, "%s/resource-pod-shim", shim);
+	p->cfg.shim = mem_strdup(buf_cstr(&path));
+	buf_fini(&path);
+	return 0;
 }
 
 static int start(void *state, struct daemon *d, struct error *err)

@@ -125,7 +125,6 @@ void daemon_stopped(struct daemon *d)
 	if (d->stopped)
 		return;
 	d->stopped = true;
-	log_info("stopped", NULL);
 	loop_stop(d->loop);
 }
 
@@ -159,12 +158,14 @@ int daemon_main(const struct daemon_spec *spec, int argc, char **argv)
 	d->settings = settings_new(spec->program, spec->summary, d->rows, d->rows_len);
 	int rest = argc;
 	int status = settings_main(d->settings, argc, argv, &rest);
-	if (status < 0 && rest < argc) {
+	bool runs = status < 0;
+	if (runs && rest < argc) {
 		(void)fprintf(stderr, "%s: unexpected argument \"%s\" (see --help)\n",
 			      spec->program, argv[rest]);
 		status = 2;
+		runs = false;
 	}
-	if (status < 0) {
+	if (runs) {
 		prepare_process();
 		log_setup(spec->program, LOG_INFO, clock_unix_ms);
 		apply_log_level(d);
@@ -185,5 +186,7 @@ int daemon_main(const struct daemon_spec *spec, int argc, char **argv)
 	d->metrics = metrics_free(d->metrics);
 	d->settings = settings_free(d->settings);
 	mem_free(d);
+	if (runs) /* last of all, so that it says that everything was given back */
+		log_info("stopped", "status", LOG_I(status), NULL);
 	return status;
 }

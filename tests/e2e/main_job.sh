@@ -101,6 +101,16 @@ step "delete"
 check "delete -f" rctl delete -f "$RCTL_SRC/manifests/examples/web.yaml" --timeout=90s
 eventually 60 "no pod is left" bash -c '! rctl get pods --clusters -n web --no-headers 2>/dev/null | grep -q .'
 
+step "every daemon ends in peace when asked to"
+daemons=$(rctl dev status --dir "$FLEET" -o json | grep -o '"pid":[ ]*[0-9]*' | grep -o '[0-9]*$')
+[ "$(wc -w <<<"$daemons")" = 13 ] || fail "not 13 daemons: $daemons"
+check "SIGTERM" kill $daemons
+gone() { ! kill -0 $daemons 2>/dev/null; }
+eventually 30 "all daemons are gone" gone
+for log in "$FLEET"/log/*.log; do
+    check "the last word of $log: $(tail -n 1 "$log" | cut -c1-300)" grep -q '"event":"stopped"' <(tail -n 1 "$log")
+done
+
 step "down leaves nothing behind"
 check down rctl dev down --dir "$FLEET"
 [ ! -e "$FLEET" ] || fail "$FLEET is still there: $(ls "$FLEET")"

@@ -7,7 +7,9 @@
 pg=$(mktemp -d /tmp/rctl-pg.XXXXXX) # the server runs as another user, who cannot look into $WORK
 chmod 755 "$pg"
 pids=()
-AT_EXIT+=('kill -9 "${pids[@]}" 2>/dev/null' "\"$RCTL_SRC/scripts/pg-private\" stop \"$pg/db\"; rm -rf \"$pg\"")
+AT_EXIT+=('kill "${pids[@]}" 2>/dev/null; sleep 0.3; kill -9 "${pids[@]}" 2>/dev/null'
+    'for s in $(pgrep -f "resource-pod-shim $WORK/"); do kill -9 $(pgrep -P $s) $s; done' # after the agents: they start pods anew
+    "\"$RCTL_SRC/scripts/pg-private\" stop \"$pg/db\"; rm -rf \"$pg\"")
 rc=0
 url=$("$RCTL_SRC/scripts/pg-private" start "$pg/db") || rc=$?
 [ $rc != 77 ] || exit 77
@@ -68,8 +70,19 @@ api() { # api NAME PORT AGENTPORT
     eventually 20 "$1 is ready" kubectl --kubeconfig "$D/$1.kubeconfig" get --raw /readyz
 }
 
+# A controller that cannot renew its lease ends, and its unit starts it again.
+supervised() {
+    trap 'kill -9 $! 2>/dev/null' EXIT
+    trap 'exit 0' TERM
+    while :; do
+        "$@" &
+        wait $! || sleep 1
+    done
+}
+
 controller() { # controller NAME
-    start "$1-controller" resource-cluster-controller --kubeconfig="$D/$1-controller.kubeconfig" --context=c --identity="$1"
+    start "$1-controller" supervised resource-cluster-controller --kubeconfig="$D/$1-controller.kubeconfig" --context=c \
+        --identity="$1"
 }
 
 agent() { # agent NODE NETWORK-AZ
@@ -80,7 +93,6 @@ agent() { # agent NODE NETWORK-AZ
 a() { kubectl --kubeconfig "$D/a.kubeconfig" "$@"; }
 b() { kubectl --kubeconfig "$D/b.kubeconfig" "$@"; }
 shims() { pgrep -f "resource-pod-shim $D/" | sort -n | tr '\n' ' '; }
-AT_EXIT=('for s in $(pgrep -f "resource-pod-shim $D/"); do kill -9 $(pgrep -P $s) $s; done' "${AT_EXIT[@]}")
 ready() { same "True True True" "$1" get nodes -o 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'; }
 on() { [ "$(grep -ho '"event":"agent-connected","node":"[^"]*"' "$FLEET/log/$1.log" | grep -c "\"$2\"")" -ge "${3:-1}" ]; }
 
