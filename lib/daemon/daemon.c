@@ -76,6 +76,8 @@ static void prepare_process(void)
 	(void)umask(077);
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGXFSZ, &ignore,
+			NULL); /* a limit on files is an error of write(2), as a full disk */
 }
 
 static void begin_stop(struct daemon *d)
