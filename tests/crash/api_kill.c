@@ -1,12 +1,14 @@
 /*
- * crash_api_kill STORE [ROUNDS [SEED]] - kill -9 of the API server under load.
+ * crash_api_kill STORE [ROUNDS [SEED]] - kill -9 of the API server under load, pauses, a full disk.
  *
  *   STORE   sqlite or postgres (a private server, or $RCTL_TEST_POSTGRES)
  *
  * Writers create, replace, patch and delete objects and note what was acknowledged; watchers
  * follow through the losses of their connections, from the last revision they were told of,
  * and cut their streams themselves now and then.  Each round kills the server at a random
- * moment, some while it is still starting, and starts it again on the same data and port.
+ * moment, some while it is still starting, and starts it again on the same data and port;
+ * on the way it stands still now and then (SIGSTOP), and its files may not grow (RLIMIT_FSIZE:
+ * for SQLite that is a full disk).
  * In the end nothing acknowledged may be missing, no watcher may have a gap, a duplicate or
  * another story than its neighbours, and the list must be the replay of each watch.
  */
@@ -30,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,6 +84,7 @@ struct test {
 	uint64_t seed;
 	bool stopping;
 	uint64_t acked, acked_since_start, unknown, relists, resumed;
+	unsigned pauses, full;
 	char why[WHY_BYTES];
 };
 
@@ -442,13 +446,40 @@ static void run_for(struct test *t, uint64_t ms)
 		turn(t);
 }
 
+/* Stands still, and goes on as if nothing had been. */
+static void server_pause(struct test *t)
+{
+	(void)kill(t->pid, SIGSTOP);
+	run_for(t, 50 + chance(t) % 400);
+	(void)kill(t->pid, SIGCONT);
+	t->pauses++;
+}
+
+/* No file of the server may grow for a while: what cannot be stored must not be acknowledged. */
+static void server_full(struct test *t)
+{
+	const struct rlimit none = { 4096, RLIM_INFINITY };
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	if (prlimit(t->pid, RLIMIT_FSIZE, &none, NULL) != 0)
+		return;
+	run_for(t, 50 + chance(t) % 400);
+	if (prlimit(t->pid, RLIMIT_FSIZE, &all, NULL) != 0)
+		die(t, "the server did not survive a full disk");
+	t->full++;
+	wait_acks(t, t->acked_since_start + 1); /* and it goes on */
+}
+
 static void one_round(struct test *t)
 {
+	if (chance(t) % 5 == 0)
+		server_pause(t);
 	/* every fifth loss hits a server that is just starting */
 	if (chance(t) % 5 == 0) {
 		run_for(t, chance(t) % 60);
 	} else {
 		wait_acks(t, 1 + chance(t) % 200);
+		if (chance(t) % 5 == 0)
+			server_full(t);
 		run_for(t, chance(t) % 300);
 	}
 	server_kill(t);
@@ -634,10 +665,12 @@ int main(int argc, char **argv)
 	bool ok = history_holds(&t.history, why);
 	if (!ok)
 		die(&t, why);
-	(void)printf("ok: %s, %d kills, %" PRIu64 " writes acknowledged, 0 lost, %" PRIu64
+	(void)printf("ok: %s, %d kills, %u pauses, %u times full, %" PRIu64
+		     " writes acknowledged, 0 lost, %" PRIu64
 		     " unknown; %d watchers of %zu events, resumed %" PRIu64 " times, %" PRIu64
 		     " lists again\n",
-		     kind, rounds, t.acked, t.unknown, WATCHERS, events, t.resumed, t.relists);
+		     kind, rounds, t.pauses, t.full, t.acked, t.unknown, WATCHERS, events,
+		     t.resumed, t.relists);
 	test_end(&t);
 	pg_private_stop(&pg);
 	return 0;
