@@ -298,20 +298,30 @@ static void pg_close(struct store *s)
 	" AND sysid = " SYSID " RETURNING rev - $5 AS base," \
 	" CASE WHEN $6 <> '' THEN pg_notify($6, $7) END),"
 
+#define ITEMS \
+	"unnest($1::bigint[], $2::text[], $3::bigint[], $4::bytea[])" \
+	" WITH ORDINALITY AS t(op, key, want, val, ord)"
+
+#define CREATE(src) \
+	"n AS (INSERT INTO obj (key, rev, create_rev, value)" \
+	" SELECT i.key, c.base + i.ord, c.base + i.ord, i.val FROM c, " src \
+	" i WHERE i.op = 0 ON CONFLICT (key) DO NOTHING RETURNING rev, key, value),"
+
+#define UPDATE(src) \
+	"u AS (UPDATE obj o SET rev = c.base + i.ord, value = i.val FROM c, " src \
+	" i WHERE i.op = 1 AND o.key = i.key AND o.rev = i.want" \
+	" RETURNING o.rev, o.create_rev, i.key, i.want, i.val),"
+
+#define LOG "l AS (INSERT INTO log (rev, key, op, prev_rev, value)"
+
 /* From `src`: creates, updates, deletes, and the rows of the log that they make. */
 #define WRITE(src) \
-	"n AS (INSERT INTO obj (key, rev, create_rev, value)" \
-	" SELECT i.key, c.base + i.ord, c.base + i.ord, i.val FROM c, " src " i WHERE i.op = 0" \
-	" ON CONFLICT (key) DO NOTHING RETURNING rev, key, value)," \
-	"u AS (UPDATE obj o SET rev = c.base + i.ord, value = i.val FROM c, " src " i" \
-	" WHERE i.op = 1 AND o.key = i.key AND o.rev = i.want" \
-	" RETURNING o.rev, o.create_rev, i.key, i.want, i.val)," \
+	CREATE(src) \
+	UPDATE(src) \
 	"d AS (DELETE FROM obj o USING c, " src " i" \
 	" WHERE i.op = 2 AND o.key = i.key AND o.rev = i.want" \
-	" RETURNING c.base + i.ord AS rev, o.create_rev, i.key, i.want, i.val)," \
-	"l AS (INSERT INTO log (rev, key, op, prev_rev, value)" \
-	" SELECT rev, key, 0, 0, value FROM n" \
-	" UNION ALL SELECT rev, key, 1, want, val FROM u" \
+	" RETURNING c.base + i.ord AS rev, o.create_rev, i.key, i.want, i.val)," LOG \
+	" SELECT rev, key, 0, 0, value FROM n UNION ALL SELECT rev, key, 1, want, val FROM u" \
 	" UNION ALL SELECT rev, key, 2, want, val FROM d)"
 
 /* What was done; each row in its CTE once, with its value. */
@@ -319,12 +329,21 @@ static void pg_close(struct store *s)
 	"(SELECT rev, rev AS create_rev FROM n UNION ALL SELECT rev, create_rev FROM u" \
 	" UNION ALL SELECT rev, create_rev FROM d) w"
 
+/*
+ * Starting a statement costs as much as a dozen writes, most of it for each table that it
+ * may write: so batches of creates alone and of updates alone have their own.
+ */
 /* clang-format off: it reads pasted macros as calls. */
-static const char PLAIN[] =
-	COUNT "i AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[],"
-	      " $4::bytea[]) WITH ORDINALITY AS t(op, key, want, val, ord))," WRITE(
-		      "i") " SELECT c.base, w.rev, w.create_rev, 0::bigint FROM c LEFT JOIN " DONE
-			   " ON true";
+static const char CREATES[] = COUNT "i AS (SELECT * FROM " ITEMS ")," CREATE("i") LOG
+	" SELECT rev, key, 0, 0, value FROM n)"
+	" SELECT c.base, n.rev, n.rev, 0::bigint FROM c LEFT JOIN n ON true";
+
+static const char UPDATES[] = COUNT "i AS MATERIALIZED (SELECT * FROM " ITEMS ")," UPDATE("i") LOG
+	" SELECT rev, key, 1, want, val FROM u)"
+	" SELECT c.base, u.rev, u.create_rev, 0::bigint FROM c LEFT JOIN u ON true";
+
+static const char MIXED[] = COUNT "i AS MATERIALIZED (SELECT * FROM " ITEMS ")," WRITE(
+	"i") " SELECT c.base, w.rev, w.create_rev, 0::bigint FROM c LEFT JOIN " DONE " ON true";
 
 /*
  * With fences.  Their rows are locked behind the counter's, which also gives
@@ -376,24 +395,29 @@ static int batch_row(void *arg, const struct sql_value *v, size_t columns, struc
 	return 0;
 }
 
-/* Returns whether any of them has to do with a fence. */
-static bool fill_arrays(struct postgres *q, const struct store_batch *b)
+/* The statement that does it; *ret_fenced: whether any of them has to do with a fence. */
+static const char *fill_arrays(struct postgres *q, const struct store_batch *b, bool *ret_fenced)
 {
 	bool fenced = false;
+	unsigned ops = 0;
 	sql_array_clear(&q->op, SQL_INT);
 	sql_array_clear(&q->key, SQL_TEXT);
 	sql_array_clear(&q->want, SQL_INT);
 	sql_array_clear(&q->value, SQL_BLOB);
 	for (size_t i = 0; i < b->n; i++) {
 		const struct store_item *it = b->items[i];
+		ops |= 1U << it->op;
 		sql_array_add_int(&q->op, (int64_t)it->op);
 		sql_array_add(&q->key, it->key);
 		sql_array_add_int(&q->want, it->want_rev);
 		sql_array_add(&q->value, bytes_str(it->value));
 		fenced |= it->fence_key.len || it->set_fence_key.len;
 	}
+	*ret_fenced = fenced;
 	if (!fenced)
-		return false;
+		return ops == 1U << STORE_CREATE   ? CREATES
+		       : ops == 1U << STORE_UPDATE ? UPDATES
+						   : MIXED;
 	sql_array_clear(&q->fence, SQL_TEXT);
 	sql_array_clear(&q->token, SQL_INT);
 	sql_array_clear(&q->set_fence, SQL_TEXT);
@@ -405,7 +429,7 @@ static bool fill_arrays(struct postgres *q, const struct store_batch *b)
 		sql_array_add(&q->set_fence, it->set_fence_key);
 		sql_array_add_int(&q->set_token, it->set_fence_token);
 	}
-	return true;
+	return FENCED;
 }
 
 static void name_failures(struct store_batch *b)
@@ -427,7 +451,8 @@ static void name_failures(struct store_batch *b)
 /* One try.  *ret_done: how many of the writes were done; rows 0: another epoch. */
 static int run_statement(struct postgres *q, struct outcome *o, struct error *err)
 {
-	bool fenced = fill_arrays(q, o->b);
+	bool fenced = false;
+	const char *stmt = fill_arrays(q, o->b, &fenced);
 	bool notify = atomic_load_explicit(&q->notify, memory_order_relaxed);
 	struct sql_value v[] = {
 		sql_array(&q->op),
@@ -442,8 +467,7 @@ static int run_statement(struct postgres *q, struct outcome *o, struct error *er
 		fenced ? sql_array(&q->set_fence) : sql_null(),
 		fenced ? sql_array(&q->set_token) : sql_null(),
 	};
-	return sql_exec(q->db, fenced ? FENCED : PLAIN, v, fenced ? 11 : 7, batch_row, o, NULL,
-			err);
+	return sql_exec(q->db, stmt, v, fenced ? 11 : 7, batch_row, o, NULL, err);
 }
 
 /* A group: its failed compare rolls back the whole. */
