@@ -8,6 +8,7 @@
 #include "dbworker.h"
 #include "engine.h"
 #include "objects.h"
+#include "prefetch.h"
 
 struct rule_run;
 
@@ -36,7 +37,11 @@ struct rule_run {
 	char *target; /* cluster, "" = the API itself */
 	char *id;     /* of the core's rule: the rule's, "@CLUSTER" behind it */
 	struct client_call *call;
-	int64_t at_ms;     /* of the query under way */
+	int64_t at_ms;         /* of the evaluation under way */
+	struct arena arena;    /* of the series it found */
+	struct series *series; /* … while their templates' queries are under way */
+	size_t series_len;
+	struct prefetch prefetch;
 	bool failed;       /* the last evaluation */
 	char problem[256]; /* … and why */
 };

@@ -27,6 +27,7 @@ static void ended(struct rule_run *run, const char *problem)
 	status_rule(e, run->rule->set->key);
 }
 
+/* ERR_UNAVAILABLE without a word: templates want queries first. */
 static int observe(struct rule_run *run, struct arena *a, const struct series *s, size_t n,
 		   struct error *err)
 {
@@ -40,12 +41,20 @@ static int observe(struct rule_run *run, struct arena *a, const struct series *s
 		target[0] = (struct label){ STR("cluster"), str_of(run->target) };
 		external = (struct labels){ target, 1 };
 	}
+	const struct template_vars env = { .external = external,
+					   .external_url = str_of(e->cfg.external_url),
+					   .now_ms = run->at_ms,
+					   .query = prefetch_query,
+					   .arg = &run->prefetch };
 	struct core_seen *seen = arena_new(a, struct core_seen, n);
 	for (size_t i = 0; i < n; i++) {
-		int rc = query_alert(a, run->rule, &s[i], external, &seen[i], err);
+		int rc = query_alert(a, run->rule, &s[i], &env, &seen[i], err);
 		if (rc)
 			return rc;
 	}
+	struct str wanted;
+	if (prefetch_next(&run->prefetch, &wanted))
+		return ERR_UNAVAILABLE;
 	const struct core_round round = { .rule = str_of(run->id),
 					  .expr = run->rule->expr,
 					  .seen = seen,
@@ -54,62 +63,113 @@ static int observe(struct rule_run *run, struct arena *a, const struct series *s
 	return core_observe(e->core, &round, engine_now(), err);
 }
 
-static void on_answer(void *arg, int status, struct str body, const struct error *err)
+static void ask(struct rule_run *run, struct str expr, client_done_fn done);
+static void on_wanted(void *arg, int status, struct str body, const struct error *err);
+
+/* The evaluation is over. */
+static void end(struct rule_run *run, const char *problem)
+{
+	ended(run, problem);
+	prefetch_fini(&run->prefetch);
+	arena_fini(&run->arena);
+	run->series = NULL;
+	run->series_len = 0;
+	engine_pump(run->group->engine);
+}
+
+/* The alerts of the series that were found; or the next query that their templates want. */
+static void conclude(struct rule_run *run)
+{
+	struct arena a = { 0 };
+	struct error err = { 0 };
+	struct str wanted;
+	int rc = observe(run, &a, run->series, run->series_len, &err);
+	arena_fini(&a);
+	if (rc == ERR_UNAVAILABLE && prefetch_next(&run->prefetch, &wanted))
+		ask(run, wanted, on_wanted);
+	else
+		end(run, rc ? err.msg : NULL);
+}
+
+static void on_wanted(void *arg, int status, struct str body, const struct error *err)
 {
 	(void)status;
 	struct rule_run *run = arg;
-	struct engine *e = run->group->engine;
 	run->call = NULL;
-	if (!e->core)
+	if (!run->group->engine->core) {
+		end(run, "the database is away");
 		return;
+	}
 	struct arena a = { 0 };
 	struct error own = { 0 };
 	struct series *s = NULL;
 	size_t n = 0;
 	int rc = query_parse(&a, body, &s, &n, &own);
-	if (rc == 0 && !err)
-		rc = observe(run, &a, s, n, &own);
-	/* Prometheus' own word, where there is one, says more than the HTTP status */
-	ended(run, rc == 0 && !err ? NULL : rc == ERR_INVALID || !err ? own.msg : err->msg);
+	prefetch_put(&run->prefetch, s, n,
+		     rc == 0 && !err             ? NULL
+		     : rc == ERR_INVALID || !err ? own.msg
+						 : err->msg);
 	arena_fini(&a);
-	engine_pump(e);
+	struct str wanted;
+	if (prefetch_next(&run->prefetch, &wanted))
+		ask(run, wanted, on_wanted);
+	else
+		conclude(run);
+}
+
+static void on_answer(void *arg, int status, struct str body, const struct error *err)
+{
+	(void)status;
+	struct rule_run *run = arg;
+	run->call = NULL;
+	if (!run->group->engine->core)
+		return;
+	struct error own = { 0 };
+	int rc = query_parse(&run->arena, body, &run->series, &run->series_len, &own);
+	if (rc == 0 && !err)
+		conclude(run);
+	else /* Prometheus' own word, where there is one, says more than the HTTP status */
+		end(run, rc == ERR_INVALID || !err ? own.msg : err->msg);
 }
 
 static void evaluate_objects(struct rule_run *run)
 {
-	struct engine *e = run->group->engine;
-	struct arena a = { 0 };
-	struct error err = { 0 };
-	struct series *s = NULL;
-	size_t n = 0;
-	objects_series(&e->objects, run->rule->builtin, &a, &s, &n);
-	ended(run, observe(run, &a, s, n, &err) ? err.msg : NULL);
-	arena_fini(&a);
+	objects_series(&run->group->engine->objects, run->rule->builtin, &run->arena, &run->series,
+		       &run->series_len);
+	/* they borrow the objects' strings, which may be gone when a query is answered */
+	for (size_t i = 0; i < run->series_len; i++)
+		run->series[i].labels = query_labels_copy(&run->arena, run->series[i].labels);
+	conclude(run);
 }
 
 /* ---- asking ---- */
 
-static void evaluate(struct rule_run *run)
+static void ask(struct rule_run *run, struct str expr, client_done_fn done)
 {
 	struct engine *e = run->group->engine;
-	if (run->call || run->rule->problem.len)
-		return;
-	if (run->rule->builtin != BUILTIN_NONE) {
-		evaluate_objects(run);
-		return;
-	}
 	struct arena a = { 0 };
 	int64_t offset = run->rule->set->groups[run->rule->group].offset_ms;
 	struct str base = *run->target ? arena_strf(&a, "/clusters/%s", run->target) : STR("");
 	run->call = client_send(
 		e->cfg.client,
-		&(struct client_request){ .method = "GET",
-					  .path = query_path(&a, base, run->rule->expr,
-							     offset ? engine_now() - offset : 0),
-					  .timeout_ms = QUERY_TIMEOUT_MS,
-					  .done = on_answer,
-					  .arg = run });
+		&(struct client_request){
+			.method = "GET",
+			.path = query_path(&a, base, expr, offset ? run->at_ms - offset : 0),
+			.timeout_ms = QUERY_TIMEOUT_MS,
+			.done = done,
+			.arg = run });
 	arena_fini(&a);
+}
+
+static void evaluate(struct rule_run *run)
+{
+	if (run->call || run->rule->problem.len)
+		return;
+	run->at_ms = engine_now();
+	if (run->rule->builtin != BUILTIN_NONE)
+		evaluate_objects(run);
+	else
+		ask(run, run->rule->expr, on_answer);
 }
 
 static int64_t interval_of(const struct group_run *g)
@@ -205,6 +265,8 @@ void evaluate_stop(struct rule_entry *r)
 		loop_timer_stop(&g->timer);
 		for (size_t k = 0; k < g->runs_len; k++) {
 			client_cancel(g->runs[k].call);
+			prefetch_fini(&g->runs[k].prefetch);
+			arena_fini(&g->runs[k].arena);
 			mem_free(g->runs[k].target);
 			mem_free(g->runs[k].id);
 		}

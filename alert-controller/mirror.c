@@ -7,21 +7,29 @@
 
 enum { TIMEOUT_MS = 10000, ALERTS_MAX = 100, BYTES_MAX = 64 << 20 };
 
-struct mirror {
-	struct engine *engine;
+enum { ALERT_RULES, PROMETHEUS_RULES, LISTS };
+
+/* The rules of one kind. */
+struct mirror_list {
+	struct mirror *mirror;
 	struct client_call *call;
 	struct arena arena;
 	struct json list; /* {key: status}, in the arena */
-	char *text;       /* what it was made of */
-	bool there;       /* of the clusters that there are now */
+};
+
+struct mirror {
+	struct engine *engine;
+	struct mirror_list lists[LISTS];
+	bool there; /* of the clusters that there are now */
 	char cluster[];
 };
 
 static void mirror_free(struct mirror *m)
 {
-	client_cancel(m->call);
-	arena_fini(&m->arena);
-	mem_free(m->text);
+	for (size_t i = 0; i < LISTS; i++) {
+		client_cancel(m->lists[i].call);
+		arena_fini(&m->lists[i].arena);
+	}
 	mem_free(m);
 }
 
@@ -35,8 +43,8 @@ static void tell_all(struct engine *e)
 			status_rule(e, key);
 }
 
-/* {NAMESPACE/NAME: status} of a list of AlertRules. */
-static struct json statuses(struct arena *a, const struct json *list)
+/* {key: status} of a list of rules; keys are those of the engine's rules. */
+static struct json statuses(struct arena *a, const struct json *list, const char *mark)
 {
 	struct json all = json_object();
 	const struct json *items = json_getc(list, "items");
@@ -47,7 +55,7 @@ static struct json statuses(struct arena *a, const struct json *list)
 		if (!status || str_is(json_str(json_dig(x, "spec", "scope", NULL)), "Global"))
 			continue;
 		(void)json_set(a, &all,
-			       arena_strf(a, "%.*s/%.*s",
+			       arena_strf(a, "%s%.*s/%.*s", mark,
 					  STR_ARG(json_str(json_getc(m, "namespace"))),
 					  STR_ARG(json_str(json_getc(m, "name")))),
 			       json_clone(a, status));
@@ -58,7 +66,8 @@ static struct json statuses(struct arena *a, const struct json *list)
 static void on_list(void *arg, int status, struct str body, const struct error *err)
 {
 	(void)status;
-	struct mirror *m = arg;
+	struct mirror_list *m = arg;
+	bool alien = m == &m->mirror->lists[PROMETHEUS_RULES];
 	m->call = NULL;
 	struct arena a = { 0 };
 	struct json list;
@@ -67,13 +76,30 @@ static void on_list(void *arg, int status, struct str body, const struct error *
 	limits.values_max = 8U << 20;
 	if (!err && json_parse(&a, body, &limits, &list, NULL) == 0) {
 		struct arena fresh = { 0 };
-		struct json now = statuses(&fresh, &list);
-		if (!json_equal(&now, &m->list))
-			tell_all(m->engine);
+		struct json now = statuses(&fresh, &list, alien ? "+" : "");
+		bool same = json_equal(&now, &m->list);
 		arena_fini(&m->arena);
 		m->arena = fresh;
 		m->list = now;
+		if (!same)
+			tell_all(m->mirror->engine);
 	}
+	arena_fini(&a);
+}
+
+static void ask_list(struct mirror_list *l, struct str cluster, const char *path)
+{
+	if (l->call)
+		return;
+	struct arena a = { 0 };
+	l->call = client_send(
+		l->mirror->engine->cfg.client,
+		&(struct client_request){
+			.method = "GET",
+			.path = arena_printf(&a, "/clusters/%.*s/apis/%s", STR_ARG(cluster), path),
+			.timeout_ms = TIMEOUT_MS,
+			.done = on_list,
+			.arg = l });
 	arena_fini(&a);
 }
 
@@ -84,24 +110,13 @@ static void ask(struct engine *e, struct str cluster)
 		m = mem_calloc(1, sizeof(*m) + cluster.len + 1);
 		memcpy(m->cluster, cluster.p, cluster.len);
 		m->engine = e;
+		for (size_t i = 0; i < LISTS; i++)
+			m->lists[i].mirror = m;
 		(void)map_set(&e->mirrors, cluster, m);
 	}
 	m->there = true;
-	if (m->call)
-		return;
-	struct arena a = { 0 };
-	m->call = client_send(
-		e->cfg.client,
-		&(struct client_request){
-			.method = "GET",
-			.path = arena_printf(&a,
-					     "/clusters/%.*s/apis/monitoring.rctl.io/v1alpha1/"
-					     "alertrules",
-					     STR_ARG(cluster)),
-			.timeout_ms = TIMEOUT_MS,
-			.done = on_list,
-			.arg = m });
-	arena_fini(&a);
+	ask_list(&m->lists[ALERT_RULES], cluster, "monitoring.rctl.io/v1alpha1/alertrules");
+	ask_list(&m->lists[PROMETHEUS_RULES], cluster, "monitoring.coreos.com/v1/prometheusrules");
 }
 
 /* Of clusters that are no more nothing is shown. */
@@ -173,19 +188,24 @@ static void add(struct mirror_sum *s, struct arena *a, const struct json *status
 	}
 }
 
+static void sum_list(struct engine *e, const struct json *list, struct str key, struct arena *a,
+		     struct mirror_sum *ret)
+{
+	if (key.len) {
+		add(ret, a, json_get(list, key));
+		return;
+	}
+	for (size_t i = 0; json_is(list, JSON_OBJECT) && i < json_len(list); i++)
+		if (!map_get(&e->rules, json_str(&list->members[i].key)))
+			add(ret, a, &list->members[i].value);
+}
+
 void mirror_sum(struct engine *e, struct str key, struct arena *a, struct mirror_sum *ret)
 {
 	*ret = (struct mirror_sum){ .alerts = json_array() };
 	size_t pos = 0;
 	void *v = NULL;
-	while (map_next(&e->mirrors, &pos, NULL, &v)) {
-		const struct json *list = &((const struct mirror *)v)->list;
-		if (key.len) {
-			add(ret, a, json_get(list, key));
-			continue;
-		}
-		for (size_t i = 0; json_is(list, JSON_OBJECT) && i < json_len(list); i++)
-			if (!map_get(&e->rules, json_str(&list->members[i].key)))
-				add(ret, a, &list->members[i].value);
-	}
+	while (map_next(&e->mirrors, &pos, NULL, &v))
+		for (size_t i = 0; i < LISTS; i++)
+			sum_list(e, &((const struct mirror *)v)->lists[i].list, key, a, ret);
 }

@@ -1,6 +1,5 @@
 #include "query.h"
 
-#include "alert/template.h"
 #include "json/json.h"
 #include "text/url.h"
 
@@ -22,6 +21,14 @@ char *query_path(struct arena *a, struct str base, struct str expr, int64_t time
 	char *path = arena_strdup(a, buf_cstr(&b));
 	buf_fini(&b);
 	return path;
+}
+
+struct labels query_labels_copy(struct arena *a, struct labels l)
+{
+	struct label *v = arena_new(a, struct label, l.len);
+	for (size_t i = 0; i < l.len; i++)
+		v[i] = (struct label){ arena_str(a, l.v[i].name), arena_str(a, l.v[i].value) };
+	return (struct labels){ v, l.len };
 }
 
 /* ---- the answer ---- */
@@ -160,11 +167,12 @@ static int done(struct arena *a, struct set *s, struct labels *ret, struct error
 }
 
 int query_alert(struct arena *a, const struct rule *r, const struct series *s,
-		struct labels external, struct core_seen *ret, struct error *err)
+		const struct template_vars *env, struct core_seen *ret, struct error *err)
 {
-	const struct template_vars vars = { .labels = s->labels,
-					    .external = external,
-					    .value = s->value };
+	struct template_vars vars = *env;
+	vars.labels = s->labels;
+	vars.value = s->value;
+	struct labels external = env->external;
 	struct set set = { 0 };
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < s->labels.len; i++)

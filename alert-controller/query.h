@@ -6,6 +6,7 @@
 #ifndef QUERY_H
 #define QUERY_H
 
+#include "alert/template.h"
 #include "base/arena.h"
 #include "base/attr.h"
 #include "base/error.h"
@@ -20,6 +21,8 @@ struct series {
 	struct alert_timing timing; /* builtin ones: longer than the rule's where they say so */
 };
 
+struct labels query_labels_copy(struct arena *a, struct labels l);
+
 /* base: "" or "/clusters/NAME"; time_ms 0 = now */
 char *query_path(struct arena *a, struct str base, struct str expr, int64_t time_ms);
 
@@ -29,9 +32,11 @@ ATTR_MUSTCHECK int query_parse(struct arena *a, struct str body, struct series *
 
 /*
  * The alert of a series: its labels without __name__, then those of the group and the rule (expanded, later
- * ones win), alertname, and `external` where they are not there.  ERR_LIMIT, ERR_BAD_REQUEST: no label set.
+ * ones win), alertname, and those of env->external where they are not there.  env says what templates know beside
+ * the series: external, external_url, now_ms, query, arg.  ERR_LIMIT, ERR_BAD_REQUEST: no label set.
  */
 ATTR_MUSTCHECK int query_alert(struct arena *a, const struct rule *r, const struct series *s,
-			       struct labels external, struct core_seen *ret, struct error *err);
+			       const struct template_vars *env, struct core_seen *ret,
+			       struct error *err);
 
 #endif

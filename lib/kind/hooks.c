@@ -14,6 +14,7 @@ const struct kind_hooks *kind_hooks_of(const struct kind *k)
 		&kind_hooks_namespace,
 		&kind_hooks_placement,
 		&kind_hooks_pod,
+		&kind_hooks_prometheus_rule,
 		&kind_hooks_replica_set,
 		&kind_hooks_secret,
 		&kind_hooks_stateful_set,

@@ -38,8 +38,8 @@ extern const struct kind_hooks kind_hooks_cluster_role, kind_hooks_cluster_role_
 	kind_hooks_role, kind_hooks_role_binding;
 extern const struct kind_hooks kind_hooks_alert_rule, kind_hooks_config_map, kind_hooks_crd,
 	kind_hooks_daemon_set, kind_hooks_deployment, kind_hooks_event, kind_hooks_job,
-	kind_hooks_namespace, kind_hooks_placement, kind_hooks_pod, kind_hooks_replica_set,
-	kind_hooks_secret, kind_hooks_stateful_set;
+	kind_hooks_namespace, kind_hooks_placement, kind_hooks_pod, kind_hooks_prometheus_rule,
+	kind_hooks_replica_set, kind_hooks_secret, kind_hooks_stateful_set;
 
 /* Helpers for them. */
 struct str hook_path(struct kind_hook *h, const char *fmt, ...) ATTR_PRINTF(2, 3);

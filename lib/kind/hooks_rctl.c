@@ -1,4 +1,4 @@
-/* Placement and AlertRule. */
+/* Placement, AlertRule and PrometheusRule. */
 #include "kind/hooks.h"
 #include "selector/label.h"
 #include "text/duration.h"
@@ -95,7 +95,7 @@ const struct kind_hooks kind_hooks_placement = {
 	.validate = placement_validate,
 };
 
-/* ---- AlertRule ---- */
+/* ---- AlertRule and PrometheusRule ---- */
 
 /* [a-zA-Z_][a-zA-Z0-9_]* and not reserved */
 static bool is_label_name(struct str s)
@@ -137,6 +137,38 @@ static void check_length(struct kind_hook *h, const struct json *j, const char *
 			   err.msg);
 }
 
+/* [a-zA-Z_:][a-zA-Z0-9_:]* */
+static bool is_metric_name(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+		bool letter =
+			(c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
+		if (!letter && (i == 0 || c < '0' || c > '9'))
+			return false;
+	}
+	return s.len > 0;
+}
+
+/* What only alerts have. */
+static void check_record(struct kind_hook *h, const struct json *rule, struct str path)
+{
+	static const char *const of_alerts[] = { "for", "keep_firing_for", "annotations" };
+	const struct json *record = json_getc(rule, "record");
+	if (!json_str(record).len)
+		return;
+	if (!is_metric_name(json_str(record)))
+		hook_error(h, FIELD_INVALID, hook_path(h, "%.*s.record", STR_ARG(path)), record,
+			   "must be the name of a metric: letters, digits, _ and :");
+	for (size_t i = 0; i < sizeof(of_alerts) / sizeof(of_alerts[0]); i++) {
+		const struct json *v = json_getc(rule, of_alerts[i]);
+		if (json_str(v).len || json_is(v, JSON_OBJECT))
+			hook_error(h, FIELD_FORBIDDEN,
+				   hook_path(h, "%.*s.%s", STR_ARG(path), of_alerts[i]), NULL,
+				   "only alerts have it, not recording rules");
+	}
+}
+
 static void check_rule(struct kind_hook *h, const struct json *rule, struct str path)
 {
 	const struct json *expr = json_getc(rule, "expr");
@@ -144,6 +176,7 @@ static void check_rule(struct kind_hook *h, const struct json *rule, struct str 
 		hook_error(h, FIELD_REQUIRED, hook_path(h, "%.*s.expr", STR_ARG(path)), NULL,
 			   "an expression must be given");
 	check_one_of(h, rule, "alert", "record", path);
+	check_record(h, rule, path);
 	check_length(h, rule, "for", path);
 	check_length(h, rule, "keep_firing_for", path);
 	check_label_names(h, rule, "labels", path);
@@ -156,12 +189,20 @@ static void alert_rule_validate(struct kind_hook *h)
 	for (size_t i = 0; i < json_len(groups); i++) {
 		const struct json *group = json_at(groups, i);
 		const struct json *rules = json_getc(group, "rules");
-		check_length(h, group, "interval", hook_path(h, "spec.groups[%zu]", i));
+		struct str path = hook_path(h, "spec.groups[%zu]", i);
+		check_length(h, group, "interval", path);
+		check_length(h, group, "query_offset", path);
+		check_label_names(h, group, "labels", path);
 		for (size_t n = 0; n < json_len(rules); n++)
 			check_rule(h, json_at(rules, n),
 				   hook_path(h, "spec.groups[%zu].rules[%zu]", i, n));
 	}
 }
+
+const struct kind_hooks kind_hooks_prometheus_rule = {
+	.resource = "monitoring.coreos.com/prometheusrules",
+	.validate = alert_rule_validate,
+};
 
 const struct kind_hooks kind_hooks_alert_rule = {
 	.resource = "monitoring.rctl.io/alertrules",

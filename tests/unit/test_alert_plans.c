@@ -4,6 +4,7 @@
 #include "group_plan.h"
 #include "json/json.h"
 #include "payload.h"
+#include "prefetch.h"
 #include "query.h"
 #include "spec.h"
 #include "yaml/yaml.h"
@@ -582,9 +583,9 @@ Test(query, makes_alerts_of_series)
 	const struct series s = { { in, 3 }, 2, { 7000, 0 } };
 	struct core_seen seen;
 	struct error err = { 0 };
-	cr_assert_eq(query_alert(&a, &set->groups[0].rules[0], &s, (struct labels){ external, 2 },
-				 &seen, &err),
-		     0, "%s", err.msg);
+	const struct template_vars env = { .external = { external, 2 } };
+	cr_assert_eq(query_alert(&a, &set->groups[0].rules[0], &s, &env, &seen, &err), 0, "%s",
+		     err.msg);
 	struct buf b = { 0 };
 	labels_write_text(seen.labels, &b);
 	cr_expect_str_eq(buf_cstr(&b), "{alertname=\"A\", at=\"n1\", cluster=\"c\", node=\"n1\", "
@@ -593,6 +594,64 @@ Test(query, makes_alerts_of_series)
 	cr_expect_eq(seen.timing.for_ms, 7000);
 	buf_fini(&b);
 	(void)rule_set_free(set);
+	arena_fini(&a);
+}
+
+Test(query, fetches_what_templates_ask_for)
+{
+	struct arena a = { 0 };
+	struct json j = parsed(
+		&a, "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"r\"},\"spec\":{\"groups\":[{"
+		    "\"name\":\"g\",\"rules\":[{\"alert\":\"A\",\"expr\":\"m\",\"annotations\":{"
+		    "\"v\":\"{{ query \\\"up\\\" | first | value }}\","
+		    "\"w\":\"{{ with query \\\"up\\\" }}{{ . | first | label \\\"job\\\" }}"
+		    "{{ end }}\","
+		    "\"bad\":\"{{ query \\\"((\\\" }}\","
+		    "\"u\":\"{{ externalURL }} {{ now }}\"}}]}]}}");
+	struct rule_set *set = rule_set_new(STR("ns/r"), &j);
+	const struct rule *rule = &set->groups[0].rules[0];
+	struct prefetch p;
+	prefetch_init(&p);
+	const struct template_vars env = { .external_url = STR("http://e"),
+					   .now_ms = 1700000000000,
+					   .query = prefetch_query,
+					   .arg = &p };
+	const struct series s = { .value = 2 };
+	struct core_seen seen;
+	struct error err = { 0 };
+	cr_assert_eq(query_alert(&a, rule, &s, &env, &seen, &err), 0, "%s", err.msg);
+	struct str expr;
+	const struct label job[] = { { STR("job"), STR("api") } };
+	const struct series up = { .labels = { job, 1 }, .value = 7 };
+	size_t asked = 0;
+	for (; prefetch_next(&p, &expr); asked++)
+		prefetch_put(&p, &up, 1, str_is(expr, "up") ? NULL : "1:3: parse error");
+	cr_expect_eq(asked, 2, "each expression is asked for once, not %zu", asked);
+	cr_assert_eq(query_alert(&a, rule, &s, &env, &seen, &err), 0, "%s", err.msg);
+	cr_expect(!prefetch_next(&p, &expr));
+	cr_expect(str_is(labels_get(seen.annotations, STR("v")), "7"));
+	cr_expect(str_is(labels_get(seen.annotations, STR("w")), "api"));
+	cr_expect(str_find_str(labels_get(seen.annotations, STR("bad")), STR("1:3: parse"), 0) > 0);
+	cr_expect(str_starts(labels_get(seen.annotations, STR("u")), STR("http://e 1.7")));
+	prefetch_fini(&p);
+	(void)rule_set_free(set);
+	arena_fini(&a);
+}
+
+Test(query, bounds_the_queries_of_templates)
+{
+	struct prefetch p;
+	struct arena a = { 0 };
+	prefetch_init(&p);
+	const struct template_sample *v = NULL;
+	size_t n = 0;
+	struct error err = { 0 };
+	for (int i = 0; i < PREFETCH_MAX; i++)
+		cr_expect_eq(prefetch_query(&p, &a, arena_strf(&a, "m%d", i), &v, &n, &err),
+			     ERR_UNAVAILABLE);
+	cr_expect_eq(prefetch_query(&p, &a, STR("more"), &v, &n, &err), ERR_LIMIT);
+	cr_expect_eq(prefetch_query(&p, &a, STR("m3"), &v, &n, &err), ERR_UNAVAILABLE);
+	prefetch_fini(&p);
 	arena_fini(&a);
 }
 

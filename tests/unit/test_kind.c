@@ -414,6 +414,9 @@ Test(kind, workloads_have_selectors_that_match_their_templates)
 #define RULE(r) \
 	"apiVersion: monitoring.rctl.io/v1alpha1\nkind: AlertRule\n" \
 	"metadata: {name: a, namespace: ns}\nspec: {groups: [{name: g, rules: [" r "]}]}\n"
+#define PROMETHEUS(r) \
+	"apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\n" \
+	"metadata: {name: a, namespace: ns}\nspec: {groups: [{name: g, rules: [" r "]}]}\n"
 #define PLACE(spec) \
 	"apiVersion: fleet.rctl.io/v1alpha1\nkind: Placement\nmetadata: {name: a, namespace: " \
 	"ns}\n" \
@@ -430,6 +433,16 @@ static const struct {
 	{ RULE("{alert: A, expr: up, for: soon}"), "spec.groups[0].rules[0].for: Invalid value" },
 	{ RULE("{alert: A, expr: up, labels: {a-b: c}}"), "must be a label name" },
 	{ RULE("{alert: A, expr: up, labels: {alertname: c}}"), "must be a label name" },
+	{ RULE("{record: 'a:b', expr: up, labels: {team: x}}"), "" },
+	{ RULE("{record: a-b, expr: up}"),
+	  "record: Invalid value: \"a-b\": must be the name of a" },
+	{ RULE("{record: a, expr: up, for: 5m}"),
+	  "spec.groups[0].rules[0].for: Forbidden: only alerts" },
+	{ PROMETHEUS("{alert: A, expr: 'up == 0', for: 5m, annotations: {runbook_url: x}}"), "" },
+	{ PROMETHEUS("{alert: A, expr: up, for: soon}"),
+	  "spec.groups[0].rules[0].for: Invalid value" },
+	{ PROMETHEUS("{expr: up}"), "exactly one of alert and record must be given" },
+	{ PROMETHEUS("{alert: A, expr: up, labels: {a-b: c}}"), "must be a label name" },
 	{ PLACE("  replicas: {mode: Divide, weights: [{region: eu, weight: 2}]}\n"), "" },
 	{ PLACE("  replicas: {weights: [{region: eu, weight: 2}]}\n"),
 	  "spec.replicas.weights: Forbidden: only with mode Divide and prefer Weighted" },
