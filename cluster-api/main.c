@@ -224,6 +224,9 @@ static int start(void *state, struct daemon *d, struct error *err)
 		rc = agents_start(p->agents, err);
 	if (rc)
 		return rc;
+	for (size_t i = 0; i < p->api_cfg.listen.len; i++)
+		log_info("listening", "address", LOG_S(p->api_cfg.listen.items[i]), "port",
+			 LOG_I(apiserver_port(p->api, i)), NULL);
 	daemon_ready(d);
 	return 0;
 }
