@@ -55,7 +55,7 @@ struct lstore_query {
 
 /*
  * On `loop`: the next piece of text as kubectl logs shows it, lent; `end` with the last one.  err: nothing follows;
- * ERR_NOT_FOUND when there are no lines of this container.
+ * ERR_NOT_FOUND when there are no lines of this container (older ones than wanted are some).
  */
 typedef void (*lstore_piece_fn)(void *arg, const struct error *err, struct str text, bool end);
 

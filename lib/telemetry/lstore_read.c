@@ -14,6 +14,7 @@ struct item {
 	uint32_t stream, attempt;
 	int64_t id, t0_ns, t1_ns;
 	size_t lines;
+	bool without; /* certainly none of what is looked for */
 	struct buf data;
 };
 
@@ -29,7 +30,7 @@ struct lstore_cursor {
 	bool listed;
 	struct item *items;
 	size_t len, cap, at;
-	int64_t skip_lines;
+	int64_t skip_lines; /* of those that are wanted */
 	int64_t left_bytes; /* of limit_bytes */
 	bool mid_line;      /* the line before was partial */
 	struct buf raw, out;
@@ -91,9 +92,8 @@ static int on_row(void *arg, const struct sql_value *row, size_t columns, struct
 	(void)columns;
 	(void)err;
 	struct listing *l = arg;
-	if (!may_hold(l->c, row[5].s))
-		return 0;
 	struct item *it = item_add(l->c);
+	it->without = !may_hold(l->c, row[5].s);
 	it->table = mem_strdup(l->table);
 	it->stream = l->stream;
 	it->id = row[0].i;
@@ -180,13 +180,18 @@ static int64_t wanted_attempt(const struct lstore_cursor *c)
 	return c->q.previous ? before : last;
 }
 
+static bool is_filtered(const struct lstore_cursor *c)
+{
+	return c->q.since_unix_ns || c->q.contains.len;
+}
+
 static void choose(struct lstore_cursor *c)
 {
 	int64_t want = wanted_attempt(c), lines = 0;
 	size_t kept = 0;
 	for (size_t i = 0; i < c->len; i++) {
 		struct item *it = &c->items[i];
-		if (it->attempt == want &&
+		if (it->attempt == want && !it->without &&
 		    (!c->q.since_unix_ns || it->t1_ns >= c->q.since_unix_ns)) {
 			lines += (int64_t)it->lines;
 			c->items[kept++] = *it;
@@ -198,58 +203,17 @@ static void choose(struct lstore_cursor *c)
 	c->len = kept;
 	if (kept)
 		qsort(c->items, kept, sizeof(*c->items), by_time);
-	if (c->q.tail_lines >= 0 && lines > c->q.tail_lines)
+	if (!is_filtered(c) && c->q.tail_lines >= 0 && lines > c->q.tail_lines)
 		c->skip_lines = lines - c->q.tail_lines;
 }
 
-static int list_all(struct lstore_cursor *c, struct error *err)
-{
-	struct matcher m[2];
-	struct index_ids ids = { 0 };
-	int rc = matcher_init(&m[0], MATCHER_EQUAL, STR("uid"), c->q.uid, err);
-	if (!rc)
-		rc = matcher_init(&m[1], MATCHER_EQUAL, STR("container"), c->q.container, err);
-	if (!rc)
-		index_select(intake_index(c->s->intake), m, 2, &ids);
-	for (size_t i = 0; !rc && i < ids.len; i++) {
-		rc = list_rows(c, ids.v[i], err);
-		list_memory(c, ids.v[i]);
-	}
-	mem_free(ids.v);
-	if (rc)
-		return rc;
-	choose(c);
-	c->listed = true;
-	return c->len ? 0
-		      : error_set(err, ERR_NOT_FOUND, "no stored lines of container \"%.*s\"",
-				  STR_ARG(c->q.container));
-}
+/* ---- one block ---- */
 
-/* ---- printing ---- */
-
-static bool is_wanted(struct lstore_cursor *c, const struct record_line *line)
+static bool is_wanted(const struct lstore_cursor *c, const struct record_line *line)
 {
-	if (c->skip_lines > 0) {
-		c->skip_lines--;
-		return false;
-	}
 	if (c->q.since_unix_ns && line->unix_ns < c->q.since_unix_ns)
 		return false;
 	return !c->q.contains.len || str_find_str(line->text, c->q.contains, 0) >= 0;
-}
-
-static void print_line(struct lstore_cursor *c, const struct record_line *line)
-{
-	if (c->q.timestamps && !c->mid_line) {
-		int64_t sec = line->unix_ns / 1000000000, ns = line->unix_ns % 1000000000;
-		rfc3339_write_nano(&c->out, ns < 0 ? sec - 1 : sec,
-				   (int32_t)(ns < 0 ? ns + 1000000000 : ns));
-		buf_addc(&c->out, ' ');
-	}
-	buf_add_str(&c->out, line->text);
-	if (!line->partial)
-		buf_addc(&c->out, '\n');
-	c->mid_line = line->partial;
 }
 
 static int on_data(void *arg, const struct sql_value *row, size_t columns, struct error *err)
@@ -276,11 +240,87 @@ static int fetch(struct lstore_cursor *c, struct item *it, struct error *err)
 	return 0;
 }
 
+/* How many wanted lines the block has. */
+static int count_item(struct lstore_cursor *c, struct item *it, int64_t *ret, struct error *err)
+{
+	struct logchunk_walk w;
+	struct record_line line;
+	int rc = it->table ? fetch(c, it, err) : 0;
+	*ret = 0;
+	if (rc || !it->data.len)
+		return rc;
+	rc = logchunk_open(buf_str(&it->data), &c->raw, &w, err);
+	while (!rc && logchunk_next(&w, &line))
+		*ret += is_wanted(c, &line);
+	if (it->table) {
+		buf_fini(&it->data);
+		it->data = (struct buf){ 0 };
+	}
+	return rc;
+}
+
+/* The tail of wanted lines cannot be told from the rows: counts back from the end. */
+static int find_tail(struct lstore_cursor *c, struct error *err)
+{
+	int64_t lines = 0;
+	size_t i = c->len;
+	int rc = 0;
+	while (!rc && i > 0 && lines < c->q.tail_lines) {
+		int64_t n = 0;
+		rc = count_item(c, &c->items[--i], &n, err);
+		lines += n;
+	}
+	c->at = i;
+	c->skip_lines = lines > c->q.tail_lines ? lines - c->q.tail_lines : 0;
+	return rc;
+}
+
+static int list_all(struct lstore_cursor *c, struct error *err)
+{
+	struct matcher m[2];
+	struct index_ids ids = { 0 };
+	int rc = matcher_init(&m[0], MATCHER_EQUAL, STR("uid"), c->q.uid, err);
+	if (!rc)
+		rc = matcher_init(&m[1], MATCHER_EQUAL, STR("container"), c->q.container, err);
+	if (!rc)
+		index_select(intake_index(c->s->intake), m, 2, &ids);
+	for (size_t i = 0; !rc && i < ids.len; i++) {
+		rc = list_rows(c, ids.v[i], err);
+		list_memory(c, ids.v[i]);
+	}
+	mem_free(ids.v);
+	if (rc)
+		return rc;
+	/* Lines that are all too old are no lines, and no error. */
+	if (!c->len)
+		return error_set(err, ERR_NOT_FOUND, "no stored lines of container \"%.*s\"",
+				 STR_ARG(c->q.container));
+	choose(c);
+	c->listed = true;
+	return is_filtered(c) && c->q.tail_lines >= 0 ? find_tail(c, err) : 0;
+}
+
+/* ---- printing ---- */
+
+static void print_line(struct lstore_cursor *c, const struct record_line *line)
+{
+	if (c->q.timestamps && !c->mid_line) {
+		int64_t sec = line->unix_ns / 1000000000, ns = line->unix_ns % 1000000000;
+		rfc3339_write_nano(&c->out, ns < 0 ? sec - 1 : sec,
+				   (int32_t)(ns < 0 ? ns + 1000000000 : ns));
+		buf_addc(&c->out, ' ');
+	}
+	buf_add_str(&c->out, line->text);
+	if (!line->partial)
+		buf_addc(&c->out, '\n');
+	c->mid_line = line->partial;
+}
+
 static int print_item(struct lstore_cursor *c, struct item *it, struct error *err)
 {
 	struct logchunk_walk w;
 	struct record_line line;
-	if (c->skip_lines >= (int64_t)it->lines) {
+	if (!is_filtered(c) && c->skip_lines >= (int64_t)it->lines) {
 		c->skip_lines -= (int64_t)it->lines;
 		return 0;
 	}
@@ -288,10 +328,16 @@ static int print_item(struct lstore_cursor *c, struct item *it, struct error *er
 	if (rc || !it->data.len)
 		return rc;
 	rc = logchunk_open(buf_str(&it->data), &c->raw, &w, err);
-	while (!rc && logchunk_next(&w, &line))
-		if (is_wanted(c, &line))
+	while (!rc && logchunk_next(&w, &line)) {
+		if (!is_wanted(c, &line))
+			continue;
+		if (c->skip_lines > 0)
+			c->skip_lines--;
+		else
 			print_line(c, &line);
+	}
 	buf_fini(&it->data);
+	it->data = (struct buf){ 0 };
 	return rc;
 }
 

@@ -735,6 +735,14 @@ static void check_logs(struct bed *b)
 			  "2023-11-14T22:15:05Z first\n2023-11-14T22:15:06Z second \n"
 			  "2023-11-14T22:15:07Z half and half\n" },
 			{ { .tail_lines = -1, .contains = { "second", 6 } }, "second \n" },
+			{ { .tail_lines = -1, .since_unix_ns = 1800000000000000000 }, "" },
+			{ { .tail_lines = 5, .since_unix_ns = 1800000000000000000 }, "" },
+			{ { .tail_lines = 2, .since_unix_ns = 1700000106000000000 },
+			  "half and half\n" },
+			{ { .tail_lines = 3, .since_unix_ns = 1700000105000000000 },
+			  "second \nhalf and half\n" },
+			{ { .tail_lines = 1, .contains = { "first", 5 } }, "first\n" },
+			{ { .tail_lines = 0, .contains = { "first", 5 } }, "" },
 		};
 		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 			cr_assert_eq(read_logs(b, rows[i].q, &got), 0);
