@@ -1,5 +1,6 @@
 /* Admission of roles and bindings: nobody grants what they do not hold. */
 #include "apiserver/admit.h"
+#include "apiserver/atomic.h"
 #include "auth/rbac.h"
 
 struct holder {
@@ -93,6 +94,25 @@ bool admit_role(struct req *r, const struct json *obj, const struct json *old)
 	return held(r, obj, rules, scope(r));
 }
 
+/* As it is, or as the same set is about to write it. */
+static struct str role_rules(struct req *r, bool cluster, struct str name)
+{
+	const struct kind *k =
+		kind_find_key(r->kinds, cluster ? STR("rbac.authorization.k8s.io/clusterroles")
+						: STR("rbac.authorization.k8s.io/roles"));
+	struct str ns = cluster ? STR("") : scope(r);
+	const struct json *role = k ? atomic_pending(r, object_key(&r->arena, k, ns, name)) : NULL;
+	if (role) {
+		const struct json *rules = json_getc(role, "rules");
+		return rules ? json_text(&r->arena, rules) : STR("[]");
+	}
+	struct rbac *rbac = roles_get(r->s);
+	struct str text = rbac_role_rules(rbac, ns, name);
+	text = text.p ? arena_str(&r->arena, text) : STR_NONE;
+	rbac_unref(rbac);
+	return text;
+}
+
 bool admit_binding(struct req *r, const struct json *obj, const struct json *old)
 {
 	const struct json *ref = json_getc(obj, "roleRef");
@@ -104,10 +124,7 @@ bool admit_binding(struct req *r, const struct json *obj, const struct json *old
 		return true;
 	if (may(r, "bind", cluster ? "clusterroles" : "roles", scope(r), name))
 		return true;
-	struct rbac *rbac = roles_get(r->s);
-	struct str text = rbac_role_rules(rbac, cluster ? STR("") : scope(r), name);
-	text = text.p ? arena_str(&r->arena, text) : STR_NONE;
-	rbac_unref(rbac);
+	struct str text = role_rules(r, cluster, name);
 	if (!text.p) {
 		struct status st = { .code = ERR_NOT_FOUND,
 				     .message = arena_strf(

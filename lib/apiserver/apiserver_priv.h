@@ -202,6 +202,7 @@ struct req {
 	bool scale_view; /* answer with the Scale of the object */
 	void *extra;     /* of the verb */
 	void (*extra_fini)(struct req *r);
+	struct atomic_item *atomic; /* one of a set (atomic.h); NULL = it came alone */
 	struct gzip_stream *gzip; /* of the answer; NULL = none */
 	struct list link;         /* in shard->streams or ->pending */
 };

@@ -1,4 +1,5 @@
 #include "apiserver/admit.h"
+#include "apiserver/atomic.h"
 #include "patch/patch.h"
 #include "sys/clock.h"
 
@@ -102,6 +103,7 @@ static void submit(struct req *r)
 	struct str name = object_text(c->obj, "name");
 	struct bytes *value = kind_encode(r->kind, c->obj);
 	struct str key = object_key(&r->arena, r->kind, r->route.ns, name);
+	atomic_note(r, key, c->obj, false);
 	if (!r->opt.dry_run) {
 		write_submit(r, STORE_CREATE, key, 0, value, stored);
 		return;

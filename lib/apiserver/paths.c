@@ -1,5 +1,6 @@
 /* What is no object: discovery, OpenAPI, version, health, metrics, settings. */
 #include "apiserver/apiserver_priv.h"
+#include "apiserver/atomic.h"
 #include "apiserver/extra.h"
 #include "text/url.h"
 
@@ -276,6 +277,10 @@ static bool under(struct str path, const char *dir, struct str *rest)
 void paths_serve(struct req *r)
 {
 	struct str path = r->path, rest = STR_NONE;
+	if (str_is(path, ATOMIC_PATH)) {
+		atomic_serve(r);
+		return;
+	}
 	if (!str_is(r->route.verb, "get")) {
 		req_failf(r, ERR_METHOD,
 			  "the server does not allow this method on the requested resource");

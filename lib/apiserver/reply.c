@@ -1,5 +1,6 @@
 /* Answers: headers, warnings, compression, and the way back to callers inside the process. */
 #include "apiserver/apiserver_priv.h"
+#include "apiserver/atomic.h"
 #include "apiserver/gzip.h"
 #include "base/mem.h"
 #include "sys/clock.h"
@@ -63,8 +64,22 @@ static void deliver(void *arg)
 	mem_free(a);
 }
 
+static void answer_one_of_set(struct req *r, int status, struct http_body *body)
+{
+	struct buf text = { 0 };
+	buf_reserve(&text, body->bytes + 1);
+	text.len = http_body_take(body, text.p, body->bytes);
+	http_body_fini(body);
+	atomic_answered(r, status, buf_str(&text));
+	buf_fini(&text);
+}
+
 static void answer_inside(struct req *r, int status, struct http_body *body)
 {
+	if (r->atomic) {
+		answer_one_of_set(r, status, body);
+		return;
+	}
 	struct call_answer *a = mem_new(struct call_answer, 1);
 	*a = (struct call_answer){ .done = r->call_done, .arg = r->call_arg, .status = status };
 	buf_reserve(&a->body, body->bytes + 1);

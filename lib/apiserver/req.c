@@ -1,5 +1,6 @@
 /* The way of a request: limits, who, what, waiting, the verb, the end. */
 #include "apiserver/apiserver_priv.h"
+#include "apiserver/atomic.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "sys/clock.h"
@@ -223,7 +224,8 @@ static int understand(struct req *r, struct error *err)
 	if (rc)
 		return rc;
 	r->query = r->route.query;
-	r->kinds = kinds_get(r->s);
+	struct kind_set *of_set = atomic_kinds(r);
+	r->kinds = of_set ? kind_set_ref(of_set) : kinds_get(r->s);
 	r->program_route = paths_route(r);
 	/* The query of a route is the route's own matter. */
 	if (r->program_route || !r->route.is_resource) {

@@ -1,5 +1,6 @@
 /* Kinds and subresources to which the engine itself gives a meaning. */
 #include "apiserver/apiserver_priv.h"
+#include "apiserver/atomic.h"
 
 #define CRD_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
 
@@ -87,6 +88,8 @@ bool special_namespace_open(struct req *r, struct str name, req_fn retry)
 	watch_snap_unref(snap);
 	if (o)
 		return open;
+	if (atomic_pending(r, object_key(&r->arena, k, STR_NONE, r->route.ns)))
+		return true;
 	if (!r->synced && store_is_shared(r->s->store)) {
 		/* Another server may have made it a moment ago. */
 		r->synced = true;

@@ -1,5 +1,6 @@
 /* Changes of stored objects: what update, the patches and the subresources have in common. */
 #include "apiserver/admit.h"
+#include "apiserver/atomic.h"
 #include "patch/patch.h"
 
 bool object_counts_generation(const struct kind *k)
@@ -210,6 +211,7 @@ void write_finish(struct req *r, struct json *obj, bool by_apply, req_fn retry)
 	if (r->opt.dry_run || same_object(obj, old)) {
 		answer_unwritten(r, value, rev);
 		return;
+	atomic_note(r, r->target.key, obj, true);
 	}
 	enum store_op op = delete_due(r->kind, obj) ? STORE_DELETE : STORE_UPDATE;
 	write_submit(r, op, r->target.key, rev, value, stored);

@@ -1,5 +1,6 @@
 /* What all writes share: reading bodies, validation, ownership, the store's answer. */
 #include "apiserver/apiserver_priv.h"
+#include "apiserver/atomic.h"
 #include "kind/protobuf.h"
 #include "patch/patch.h"
 #include "yaml/yaml.h"
@@ -268,12 +269,16 @@ void write_submit(struct req *r, enum store_op op, struct str key, int64_t want_
 	}
 	if (op != STORE_DELETE)
 		set_fence(r, key, value, &w);
-	r->next = next;
-	r->sync_code = 0;
-	req_hold(r);
 	struct store_write all[1 + REQ_ALSO_MAX] = { w };
 	for (size_t i = 0; i < r->also_len; i++)
 		all[1 + i] = r->also[i];
+	if (r->atomic) {
+		atomic_hold(r, all, 1 + r->also_len, next);
+		return;
+	}
+	r->next = next;
+	r->sync_code = 0;
+	req_hold(r);
 	store_submit(r->s->store, all, 1 + r->also_len, r->also_len > 0, store_done, r);
 }
 
