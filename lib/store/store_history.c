@@ -6,6 +6,16 @@
  */
 enum { MARKS_A_LIMIT = 64 };
 
+int64_t store_epoch_rev(int64_t rev, int64_t unix_ms)
+{
+	const int64_t begin_s = 1577836800; /* 2020-01-01 */
+	const int64_t seconds_max = INT64_C(1) << 32;
+	int64_t s = unix_ms / 1000 - begin_s;
+	s = s < 0 ? 0 : s > seconds_max ? seconds_max : s;
+	int64_t by_clock = s << 30;
+	return rev + STORE_EPOCH_STEP > by_clock ? rev + STORE_EPOCH_STEP : by_clock;
+}
+
 static void thin_out(struct store_history *h)
 {
 	size_t kept = 0;

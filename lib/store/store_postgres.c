@@ -124,8 +124,9 @@ static int step_in_transaction(struct postgres *q, struct error *err)
 			    &rev, err);
 	if (rc < 0 || rev < 0)
 		return rc;
-	rc = add_partition(q->db, floor_of(rev + STORE_EPOCH_STEP + 1), err);
-	struct sql_value v[] = { sql_int(rev + STORE_EPOCH_STEP), sql_int(rev) };
+	int64_t next = store_epoch_rev(rev, clock_unix_ms());
+	rc = add_partition(q->db, floor_of(next + 1), err);
+	struct sql_value v[] = { sql_int(next), sql_int(rev) };
 	if (rc == 0)
 		rc = sql_exec(q->db,
 			      "INSERT INTO epochs (epoch, first_rev, parent_last_rev)"

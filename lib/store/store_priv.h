@@ -17,8 +17,15 @@
 
 enum { STORE_KEY_BYTES_MAX = 768 };
 
-/* An epoch step moves the counter by this much: more than any lost tail can hold. */
+/* An epoch step moves the counter by at least this much: more than any lost tail can hold. */
 #define STORE_EPOCH_STEP (INT64_C(1) << 32)
+
+/*
+ * The counter behind an epoch step from `rev`.  The same backup restored twice, or a standby that never saw the step of
+ * another, steps twice from one place: so it moves on to 2^30 revisions for each second since 2020 too, which is
+ * above all that a branch which stepped a second ago or earlier has reached.
+ */
+int64_t store_epoch_rev(int64_t rev, int64_t unix_ms);
 
 /* ---- what waits ---- */
 

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "sql/sql.h"
 #include "store/store_priv.h"
+#include "sys/clock.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -82,7 +83,7 @@ static int own_file(struct sqlite *q, struct meta *m, int64_t id, struct error *
 				NULL, NULL, err);
 	int64_t last = m->rev;
 	m->epoch++;
-	m->rev += STORE_EPOCH_STEP;
+	m->rev = store_epoch_rev(last, clock_unix_ms());
 	struct sql_value meta[] = { sql_int(m->epoch), sql_int(m->rev), own };
 	struct sql_value epoch[] = { sql_int(m->epoch), sql_int(m->rev + 1), sql_int(last) };
 	int rc = sql_begin(q->db, err);
