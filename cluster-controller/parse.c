@@ -324,6 +324,7 @@ void parse_pod(struct pod *p, const struct json *obj)
 				     "batch.kubernetes.io/job-tracking");
 	p->node = keep(a, json_getc(spec, "nodeName"));
 	p->scheduler = keep(a, json_getc(spec, "schedulerName"));
+	p->priority = json_i64(json_getc(spec, "priority"), 0);
 	p->gated = json_len(json_getc(spec, "schedulingGates")) > 0;
 	(void)str_to_i64(json_str(json_dig(meta, "annotations",
 					   "controller.kubernetes.io/pod-deletion-cost", NULL)),

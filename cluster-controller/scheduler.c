@@ -1,5 +1,6 @@
 /* The scheduler: binds each pod without a node to one. */
 #include "base/buf.h"
+#include "base/mem.h"
 #include "controllers.h"
 #include "job.h"
 #include "sys/clock.h"
@@ -125,13 +126,29 @@ void scheduler_reconcile(void *arg, struct ctl_queue *q, struct str key)
 	job_end(j);
 }
 
+/* The higher priority first, then the older. */
+static int by_priority(const void *x, const void *y)
+{
+	const struct pod *a = *(struct pod *const *)x, *b = *(struct pod *const *)y;
+	if (a->priority != b->priority)
+		return a->priority > b->priority ? -1 : 1;
+	if (a->created_s != b->created_s)
+		return a->created_s < b->created_s ? -1 : 1;
+	return str_cmp(a->key, b->key);
+}
+
 void scheduler_retry_all(struct controllers *c)
 {
-	size_t pos = 0;
+	size_t pos = 0, n = 0;
 	void *v = NULL;
+	struct pod **waiting = mem_new(struct pod *, c->state.pods.len);
 	while (map_next(&c->state.pods, &pos, NULL, &v)) {
-		const struct pod *p = v;
+		struct pod *p = v;
 		if (wants_us(p) && p->unschedulable.len)
-			ctl_add(c->scheduler, p->key);
+			waiting[n++] = p;
 	}
+	qsort(waiting, n, sizeof(*waiting), by_priority);
+	for (size_t i = 0; i < n; i++)
+		ctl_add(c->scheduler, waiting[i]->key);
+	mem_free(waiting);
 }

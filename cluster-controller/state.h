@@ -28,7 +28,7 @@ struct pod {
 	struct str key, ns, name, uid, node, phase, owner_uid, rv;
 	struct str
 		index_key; /* of by_owner: the owner's uid, or of those without one in the namespace */
-	int64_t created_s, ready_s, deletion_cost;
+	int64_t created_s, ready_s, deletion_cost, priority;
 	uint32_t restarts;
 	bool deleting, finished, gated;
 	bool tracked;             /* carries the finalizer of jobs */

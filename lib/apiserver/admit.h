@@ -10,12 +10,16 @@
 #define APISERVER_ADMIT_H
 
 #include "apiserver/apiserver_priv.h"
+#include "text/quantity.h"
 
 /* Before validation: may change obj.  old is NULL for a create. */
 bool admit_change(struct req *r, struct json *obj, const struct json *old);
 
 /* After validation: obj is what will be stored. */
 bool admit_check(struct req *r, struct json *obj, const struct json *old);
+
+/* Answers 403: `pods "web" is forbidden: WHY`.  Returns false. */
+bool admit_forbid(struct req *r, const struct json *obj, const char *fmt, ...) ATTR_PRINTF(3, 4);
 
 /* ---- definitions (admit_crd.c) ---- */
 
@@ -30,12 +34,39 @@ void admit_crd_names(struct req *r, struct json *crd);
 bool admit_role(struct req *r, const struct json *obj, const struct json *old);
 bool admit_binding(struct req *r, const struct json *obj, const struct json *old);
 
-/* ---- quotas (quota.c) ---- */
+/* ---- pods (admit_pod.c) ---- */
+
+/* Fills priority and preemptionPolicy of a new pod from its PriorityClass, or the one that is the default. */
+bool admit_pod_priority(struct req *r, struct json *pod);
+/* At most one class is the default. */
+bool admit_priority_class(struct req *r, const struct json *obj);
+
+/* ---- LimitRanges (admit_limits.c) ---- */
+
+/* Before validation: what the containers of a new pod do not say. */
+void admit_limit_defaults(struct req *r, struct json *pod);
+/* After it: min, max and ratio, of containers and of the pod. */
+bool admit_limits(struct req *r, const struct json *pod);
+
+bool admit_quantity(const struct json *j, struct quantity *ret);
+/* A container's requests or limits (`member`) of a resource; false when it says nothing. */
+bool admit_container_takes(const struct json *container, const char *member, struct str resource,
+			   struct quantity *ret);
+/*
+ * The containers and sidecars together, or the largest moment before they run, and the overhead.
+ * False when no container says anything.
+ */
+bool admit_pod_takes(const struct json *pod, const char *member, struct str resource,
+		     struct quantity *ret);
+
+/* ---- quotas (quota.c, quota_scope.c) ---- */
 
 /*
- * A create within the quotas of its namespace: what it takes is written to them with it, in one
- * transaction, on condition that they are as they were read.  So two creates never both take the last.
+ * A write within the quotas of its namespace: what it takes is written to them with it, in one
+ * transaction, on condition that they are as they were read.  So two writes never both take the last.
  */
-bool admit_quota(struct req *r, const struct json *obj);
+bool admit_quota(struct req *r, const struct json *obj, const struct json *old);
+/* Whether a quota with these scopes counts the object. */
+bool quota_in_scope(const struct kind *k, const struct json *obj, const struct json *quota_spec);
 
 #endif

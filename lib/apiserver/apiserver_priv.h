@@ -184,6 +184,7 @@ struct req {
 	size_t warnings_len, warnings_bytes;
 	int64_t retry_after_s; /* header Retry-After; 0 = none */
 
+	req_fn again;     /* of a write: begins it anew from the body */
 	req_fn next;      /* goes on when what it waits for is there */
 	int64_t wait_rev; /* waits for the cache to reach it; 0 = does not */
 	uint64_t wait_until_ms;
@@ -203,8 +204,8 @@ struct req {
 	void *extra;     /* of the verb */
 	void (*extra_fini)(struct req *r);
 	struct atomic_item *atomic; /* one of a set (atomic.h); NULL = it came alone */
-	struct gzip_stream *gzip; /* of the answer; NULL = none */
-	struct list link;         /* in shard->streams or ->pending */
+	struct gzip_stream *gzip;   /* of the answer; NULL = none */
+	struct list link;           /* in shard->streams or ->pending */
 };
 
 /* req.c */

@@ -123,6 +123,7 @@ void write_create(struct req *r, struct json *obj, bool by_apply, req_fn retry)
 	struct create *c = arena_new(a, struct create, 1);
 	*c = (struct create){ .obj = obj, .by_apply = by_apply, .retry = retry };
 	r->extra = c;
+	r->again = retry;
 	struct error err = { 0 };
 	if (!place(r, meta))
 		return;

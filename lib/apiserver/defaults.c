@@ -1,4 +1,4 @@
-/* Roles that every server starts with: those of Kubernetes by name, with what is served here. */
+/* Roles and priority classes that every server starts with: those of Kubernetes by name, with what is served here. */
 #include "apiserver/janitor.h"
 
 #define READ  "\"get\",\"list\",\"watch\""
@@ -76,6 +76,27 @@ static struct str role_body(struct arena *a, size_t i)
 	return body;
 }
 
+static const struct {
+	const char *name, *description;
+	int value;
+} classes[] = {
+	{ "system-cluster-critical",
+	  "Used for system critical pods that must run in the cluster, but can be moved to another "
+	  "node if necessary.",
+	  2000000000 },
+	{ "system-node-critical",
+	  "Used for system critical pods that must not be moved from their current node.",
+	  2000001000 },
+};
+
+static struct str class_body(struct arena *a, size_t i)
+{
+	return arena_strf(a,
+			  "{\"apiVersion\":\"scheduling.k8s.io/v1\",\"kind\":\"PriorityClass\","
+			  "\"metadata\":{\"name\":\"%s\"},\"value\":%d,\"description\":\"%s\"}",
+			  classes[i].name, classes[i].value, classes[i].description);
+}
+
 bool defaults_at(size_t i, struct str *ret_path, struct str *ret_body, struct arena *a)
 {
 	static const char binding[] =
@@ -84,11 +105,18 @@ bool defaults_at(size_t i, struct str *ret_path, struct str *ret_body, struct ar
 		"\"rbac-defaults\"}},\"roleRef\":{\"apiGroup\":\"" API "\",\"kind\":"
 		"\"ClusterRole\",\"name\":\"cluster-admin\"},\"subjects\":[{\"apiGroup\":\"" API
 		"\",\"kind\":\"Group\",\"name\":\"system:masters\"}]}";
-	size_t n = sizeof(roles) / sizeof(*roles);
-	if (i > n)
+	size_t n = sizeof(roles) / sizeof(*roles), m = sizeof(classes) / sizeof(*classes);
+	if (i < n) {
+		*ret_path = STR("/apis/" API "/v1/clusterroles");
+		*ret_body = role_body(a, i);
+	} else if (i == n) {
+		*ret_path = STR("/apis/" API "/v1/clusterrolebindings");
+		*ret_body = str_of(binding);
+	} else if (i - n - 1 < m) {
+		*ret_path = STR("/apis/scheduling.k8s.io/v1/priorityclasses");
+		*ret_body = class_body(a, i - n - 1);
+	} else {
 		return false;
-	*ret_path = i < n ? STR("/apis/" API "/v1/clusterroles")
-			  : STR("/apis/" API "/v1/clusterrolebindings");
-	*ret_body = i < n ? role_body(a, i) : str_of(binding);
+	}
 	return true;
 }

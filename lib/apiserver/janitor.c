@@ -88,6 +88,25 @@ void janitor_add(struct janitor *j, struct str key)
 	schedule(j);
 }
 
+static void wait(struct work *w, uint64_t delay_ms)
+{
+	w->due_ms = clock_mono_ms() + delay_ms;
+	loop_timer_set(w->j->loop, &w->timer, delay_ms);
+}
+
+void janitor_add_after(struct janitor *j, struct str key, uint64_t delay_ms)
+{
+	if (j->stopped)
+		return;
+	struct work *w = work_get(j, key);
+	if (w->running)
+		w->again = true;
+	else if (list_linked(&w->link))
+		return; /* sooner than that */
+	else if (!loop_timer_armed(&w->timer) || w->due_ms > clock_mono_ms() + delay_ms)
+		wait(w, delay_ms);
+}
+
 /* All calls of a pass are answered. */
 static void pass_over(struct work *w)
 {
@@ -103,8 +122,7 @@ static void pass_over(struct work *w)
 		unsigned shift = w->attempts < 6 ? w->attempts : 6;
 		uint64_t delay = (uint64_t)JANITOR_RETRY_MS << shift;
 		w->attempts++;
-		loop_timer_set(j->loop, &w->timer,
-			       delay < JANITOR_RETRY_MAX_MS ? delay : JANITOR_RETRY_MAX_MS);
+		wait(w, delay < JANITOR_RETRY_MAX_MS ? delay : JANITOR_RETRY_MAX_MS);
 	} else {
 		work_free(w);
 	}

@@ -47,6 +47,7 @@ struct work {
 	struct list link;
 	struct janitor *j;
 	struct loop_timer timer;
+	uint64_t due_ms; /* of the timer: monotonic */
 	bool running, again;
 	bool expire; /* an Event past its time */
 	int64_t expire_rev;
@@ -85,6 +86,8 @@ struct pass {
 };
 
 void janitor_add(struct janitor *j, struct str key);
+/* In a while, so that what happens meanwhile is looked at once. */
+void janitor_add_after(struct janitor *j, struct str key, uint64_t delay_ms);
 /* A call of this pass; body may be NULL. */
 void janitor_call(struct pass *p, const char *method, struct str path, const struct json *body);
 bool janitor_call_ok(const struct pass *p); /* room for another one */

@@ -1,5 +1,6 @@
 /* ResourceQuota: what a namespace uses, and the write that takes more of it. */
 #include "apiserver/admit.h"
+#include "apiserver/atomic.h"
 #include "apiserver/janitor.h"
 #include "text/quantity.h"
 
@@ -8,11 +9,6 @@
 static struct quantity zero(void)
 {
 	return quantity_of_value(0, QUANTITY_DECIMAL_SI);
-}
-
-static bool read_quantity(const struct json *j, struct quantity *ret)
-{
-	return json_is(j, JSON_STRING) && quantity_parse(json_str(j), ret, NULL) == 0;
 }
 
 /* ---- what one object takes ---- */
@@ -45,33 +41,6 @@ static bool compute_name(struct str name, const char **member, struct str *resou
 	return true;
 }
 
-static struct quantity of_container(const struct json *c, const char *member, struct str resource)
-{
-	struct quantity q = zero();
-	const struct json *all = json_getc(c, "resources");
-	(void)(read_quantity(json_get(json_getc(all, member), resource), &q) ||
-	       (str_is(str_of(member), "requests") &&
-		read_quantity(json_get(json_getc(all, "limits"), resource), &q)));
-	return q;
-}
-
-/* The containers together, or the largest of those that run before them. */
-static struct quantity of_pod(const struct json *pod, const char *member, struct str resource)
-{
-	struct quantity sum = zero(), most = zero();
-	const struct json *spec = json_getc(pod, "spec");
-	const struct json *list = json_getc(spec, "containers");
-	const struct json *init = json_getc(spec, "initContainers");
-	for (size_t i = 0; i < json_len(list); i++)
-		sum = quantity_add(sum, of_container(json_at(list, i), member, resource));
-	for (size_t i = 0; i < json_len(init); i++) {
-		struct quantity q = of_container(json_at(init, i), member, resource);
-		if (quantity_cmp(q, most) > 0)
-			most = q;
-	}
-	return quantity_cmp(most, sum) > 0 ? most : sum;
-}
-
 static bool is_pods(const struct kind *k)
 {
 	return k->builtin && str_is(k->resource_key, "/pods");
@@ -88,17 +57,25 @@ static bool demand(const struct kind *k, const struct json *obj, struct str name
 		return true;
 	if (!is_pods(k) || !compute_name(name, &member, &resource))
 		return false;
-	*ret = of_pod(obj, member, resource);
+	(void)admit_pod_takes(obj, member, resource, ret);
 	return true;
+}
+
+/* A pod that has ended takes nothing but its place among all objects. */
+static bool over(const struct json *pod, struct str name)
+{
+	struct str phase = json_str(json_dig(pod, "status", "phase", NULL));
+	return !str_starts(name, STR("count/")) &&
+	       (str_is(phase, "Succeeded") || str_is(phase, "Failed"));
 }
 
 /* ---- what all of them take ---- */
 
 struct sum {
-	struct arena *a;
 	const struct kind *pods;
-	struct str name;
-	struct quantity used;
+	const struct json *spec; /* of the quota */
+	const struct json *hard;
+	struct quantity *used; /* one a line of hard */
 };
 
 static bool add_pod(void *arg, struct watch_obj *o)
@@ -107,34 +84,59 @@ static bool add_pod(void *arg, struct watch_obj *o)
 	struct arena scratch = { 0 };
 	struct json pod = { 0 };
 	struct quantity q;
-	if (object_parse(&scratch, s->pods, o, &pod, NULL) == 0) {
-		struct str phase = json_str(json_dig(&pod, "status", "phase", NULL));
-		bool over = str_is(phase, "Succeeded") || str_is(phase, "Failed");
-		bool counted = !str_starts(s->name, STR("count/")) && over;
-		if (!counted && demand(s->pods, &pod, s->name, &q))
-			s->used = quantity_add(s->used, q);
+	bool counted = object_parse(&scratch, s->pods, o, &pod, NULL) == 0 &&
+		       quota_in_scope(s->pods, &pod, s->spec);
+	for (size_t i = 0; counted && i < json_len(s->hard); i++) {
+		struct str name = json_str(&s->hard->members[i].key);
+		if (!over(&pod, name) && demand(s->pods, &pod, name, &q))
+			s->used[i] = quantity_add(s->used[i], q);
 	}
 	arena_fini(&scratch);
 	return true;
 }
 
-static struct quantity used(struct arena *a, const struct kind_set *kinds,
-			    const struct watch_snap *snap, struct str ns, struct str name)
+static bool of_pods(const struct kind *pods, struct str name)
 {
-	struct sum s = { a, kind_find_key(kinds, STR("/pods")), name, zero() };
 	const char *member;
 	struct str resource;
-	if (s.pods && (counts(s.pods, name) || compute_name(name, &member, &resource))) {
-		struct str prefix = object_prefix(a, s.pods, ns);
-		watch_snap_walk(snap, prefix, prefix, add_pod, &s);
-		return s.used;
-	}
+	return pods && (counts(pods, name) || compute_name(name, &member, &resource));
+}
+
+static struct quantity number_of(struct arena *a, const struct kind_set *kinds,
+				 const struct watch_snap *snap, struct str ns, struct str name)
+{
 	for (size_t i = 0; i < kind_count(kinds); i++) {
 		const struct kind *k = kind_at(kinds, i);
 		if (k->namespaced && counts(k, name))
 			return quantity_of_value(
 				(int64_t)watch_snap_count(snap, object_prefix(a, k, ns)),
 				QUANTITY_DECIMAL_SI);
+	}
+	return zero();
+}
+
+/*
+ * One quantity a line of hard.  Pods are read one by one, once for all lines, when a line is of them;
+ * all others are counted by the tree.
+ */
+static struct quantity *used(struct arena *a, const struct kind_set *kinds,
+			     const struct watch_snap *snap, struct str ns, const struct json *spec)
+{
+	const struct json *hard = json_getc(spec, "hard");
+	size_t n = json_is(hard, JSON_OBJECT) ? json_len(hard) : 0;
+	struct sum s = { kind_find_key(kinds, STR("/pods")), spec, hard,
+			 arena_new(a, struct quantity, n + 1) };
+	bool scoped = json_len(json_getc(spec, "scopes")) || json_getc(spec, "scopeSelector");
+	bool pods = false;
+	for (size_t i = 0; i < n; i++) {
+		struct str name = json_str(&hard->members[i].key);
+		bool pod_line = of_pods(s.pods, name);
+		pods |= pod_line;
+		s.used[i] = pod_line || scoped ? zero() : number_of(a, kinds, snap, ns, name);
+	}
+	if (pods) {
+		struct str prefix = object_prefix(a, s.pods, ns);
+		watch_snap_walk(snap, prefix, prefix, add_pod, &s);
 	}
 	return s.used;
 }
@@ -148,118 +150,246 @@ static struct json quantity_json(struct arena *a, struct quantity q)
 	return j;
 }
 
-/* ---- a create ---- */
+/* ---- a write ---- */
 
 struct reservation {
 	struct req *r;
 	const struct kind *quotas;
-	const struct json *obj;
+	const struct json *obj, *old;
 	struct watch_snap *snap;
 	bool refused;
 };
 
-static void refuse(struct reservation *v, const char *fmt, ...) ATTR_PRINTF(2, 3);
+/* One quota under judgement. */
+struct ledger {
+	struct reservation *v;
+	const struct json *quota, *spec, *hard;
+	bool in_old, in_new;  /* whether it counts the object before and after */
+	bool known;           /* its status tells what is used, or was counted */
+	bool counted;         /* … by us */
+	struct quantity *now; /* used, a line */
+};
 
-static void refuse(struct reservation *v, const char *fmt, ...)
+/* What the earlier requests of the same set take. */
+static void add_set(struct ledger *l)
 {
-	struct req *r = v->r;
-	va_list ap;
-	va_start(ap, fmt);
-	char *why = arena_vprintf(&r->arena, fmt, ap);
-	va_end(ap);
-	struct str name = object_text(v->obj, "name");
-	struct status st = { .code = ERR_FORBIDDEN,
-			     .message = arena_strf(&r->arena, "%.*s \"%.*s\" is forbidden: %s",
-						   STR_ARG(status_resource(&r->arena, r->kind)),
-						   STR_ARG(name), why),
-			     .name = name,
-			     .group = r->kind->group,
-			     .kind = r->kind->plural };
-	v->refused = true;
-	req_fail_status(r, &st);
+	const struct atomic_note *n;
+	for (size_t k = 0; (n = atomic_note_at(l->v->r, k)) != NULL; k++) {
+		if (!n->created || !str_eq(n->ns, l->v->r->route.ns) ||
+		    !quota_in_scope(n->kind, n->obj, l->spec))
+			continue;
+		for (size_t i = 0; i < json_len(l->hard); i++) {
+			struct str name = json_str(&l->hard->members[i].key);
+			struct quantity q;
+			if (!over(n->obj, name) && demand(n->kind, n->obj, name, &q))
+				l->now[i] = quantity_add(l->now[i], q);
+		}
+	}
 }
 
-/* One line of a quota: false when it is exceeded. */
-static bool take(struct reservation *v, const struct json *quota, const struct json_member *hard,
-		 struct json *status_used)
+static void count_all(struct ledger *l)
 {
-	struct arena *a = &v->r->arena;
-	struct str name = json_str(&hard->key);
-	struct quantity limit, want, have = used(a, v->r->kinds, v->snap, v->r->route.ns, name);
-	if (!read_quantity(&hard->value, &limit))
+	struct req *r = l->v->r;
+	l->now = used(&r->arena, r->kinds, l->v->snap, r->route.ns, l->spec);
+	l->known = l->counted = true;
+	add_set(l);
+}
+
+/*
+ * Status speaks of the quota as it is now.  It is never too low: each write that takes more changes it in its
+ * own transaction, and nothing else may without having seen them all.  It may be too high for a
+ * moment, after deletions: who would be refused by it is judged by counting.
+ */
+static void read_status(struct ledger *l)
+{
+	const struct json *status = json_getc(l->quota, "status");
+	const struct json *have = json_getc(status, "hard"), *was = json_getc(status, "used");
+	size_t n = json_len(l->hard);
+	if (!have || !json_equal(have, l->hard))
+		return;
+	l->now = arena_new(&l->v->r->arena, struct quantity, n + 1);
+	for (size_t i = 0; i < n; i++)
+		if (!admit_quantity(json_get(was, json_str(&l->hard->members[i].key)), &l->now[i]))
+			return;
+	l->known = true;
+	add_set(l);
+}
+
+/* What the write adds to line i; false when nothing. */
+static bool more(const struct ledger *l, size_t i, struct quantity *ret)
+{
+	const struct kind *k = l->v->r->kind;
+	struct str name = json_str(&l->hard->members[i].key);
+	struct quantity before = zero();
+	bool takes = l->in_new && !over(l->v->obj, name) && demand(k, l->v->obj, name, ret);
+	if (!takes)
+		return false;
+	if (!l->in_old || over(l->v->old, name) || !demand(k, l->v->old, name, &before))
 		return true;
-	bool takes = demand(v->r->kind, v->obj, name, &want);
+	*ret = quantity_sub(*ret, before);
+	return quantity_sign(*ret) > 0;
+}
+
+/* The containers that do not say what the quota wants to know: "a,b", or "". */
+static struct str silent(struct arena *a, const struct json *pod, struct str name)
+{
+	static const char *const lists[] = { "containers", "initContainers" };
 	const char *member;
 	struct str resource;
-	if (takes && !counts(v->r->kind, name) && compute_name(name, &member, &resource) &&
-	    quantity_sign(want) == 0) {
-		refuse(v, "failed quota: %.*s: must specify %.*s",
-		       STR_ARG(object_text(quota, "name")), STR_ARG(name));
-		return false;
+	struct quantity q;
+	struct buf b = { 0 };
+	/* Of other resources most containers need none. */
+	if (!compute_name(name, &member, &resource) ||
+	    (!str_is(resource, "cpu") && !str_is(resource, "memory")))
+		return STR_NONE;
+	for (size_t l = 0; l < 2; l++) {
+		const struct json *list = json_dig(pod, "spec", lists[l], NULL);
+		for (size_t i = 0; i < json_len(list); i++) {
+			const struct json *c = json_at(list, i);
+			if (!admit_container_takes(c, member, resource, &q))
+				buf_addf(&b, "%s%.*s", b.len ? "," : "",
+					 STR_ARG(json_str(json_getc(c, "name"))));
+		}
 	}
-	struct quantity then = takes ? quantity_add(have, want) : have;
-	if (takes && quantity_cmp(then, limit) > 0) {
-		struct str q[3];
-		struct json shown[3] = { quantity_json(a, want), quantity_json(a, have),
-					 quantity_json(a, limit) };
-		for (size_t i = 0; i < 3; i++)
-			q[i] = json_str(&shown[i]);
-		refuse(v,
-		       "exceeded quota: %.*s, requested: %.*s=%.*s, used: %.*s=%.*s, limited: "
-		       "%.*s=%.*s",
-		       STR_ARG(object_text(quota, "name")), STR_ARG(name), STR_ARG(q[0]),
-		       STR_ARG(name), STR_ARG(q[1]), STR_ARG(name), STR_ARG(q[2]));
-		return false;
-	}
-	json_set(a, status_used, name, quantity_json(a, then));
-	return true;
+	struct str text = arena_str(a, buf_str(&b));
+	buf_fini(&b);
+	return text;
 }
 
-static bool concerns(const struct reservation *v, const struct json *hard)
+/* Each container of a new pod has to say what a line of compute resources counts. */
+static bool all_said(struct ledger *l)
+{
+	struct reservation *v = l->v;
+	struct arena *a = &v->r->arena;
+	struct buf b = { 0 };
+	for (size_t i = 0; !v->old && is_pods(v->r->kind) && i < json_len(l->hard); i++) {
+		struct str name = json_str(&l->hard->members[i].key);
+		struct str who = counts(v->r->kind, name) ? STR_NONE : silent(a, v->obj, name);
+		if (who.len)
+			buf_addf(&b, "%s%.*s for: %.*s", b.len ? "; " : "", STR_ARG(name),
+				 STR_ARG(who));
+	}
+	if (b.len)
+		v->refused =
+			!admit_forbid(v->r, v->obj, "failed quota: %.*s: must specify %.*s",
+				      STR_ARG(object_text(l->quota, "name")), STR_ARG(buf_str(&b)));
+	buf_fini(&b);
+	return !v->refused;
+}
+
+static void add_pair(struct arena *a, struct buf *b, struct str name, struct quantity q)
+{
+	struct json shown = quantity_json(a, q);
+	buf_addf(b, "%s%.*s=%.*s", b->len ? "," : "", STR_ARG(name), STR_ARG(json_str(&shown)));
+}
+
+/* Lines that would be exceeded; with `asked` told which. */
+static size_t exceeded(struct ledger *l, struct buf *asked, struct buf *have, struct buf *limited)
+{
+	struct arena *a = &l->v->r->arena;
+	size_t n = 0;
+	for (size_t i = 0; i < json_len(l->hard); i++) {
+		struct str name = json_str(&l->hard->members[i].key);
+		struct quantity limit, want;
+		if (!admit_quantity(&l->hard->members[i].value, &limit) || !more(l, i, &want) ||
+		    quantity_cmp(quantity_add(l->now[i], want), limit) <= 0)
+			continue;
+		n++;
+		if (!asked)
+			continue;
+		add_pair(a, asked, name, want);
+		add_pair(a, have, name, l->now[i]);
+		add_pair(a, limited, name, limit);
+	}
+	return n;
+}
+
+static bool fits(struct ledger *l)
+{
+	struct buf b[3] = { { 0 } };
+	if (!l->known)
+		count_all(l);
+	if (exceeded(l, NULL, NULL, NULL) == 0)
+		return true;
+	if (!l->counted)
+		count_all(l);
+	if (exceeded(l, &b[0], &b[1], &b[2]))
+		l->v->refused = !admit_forbid(
+			l->v->r, l->v->obj,
+			"exceeded quota: %.*s, requested: %.*s, used: %.*s, limited: %.*s",
+			STR_ARG(object_text(l->quota, "name")), STR_ARG(buf_str(&b[0])),
+			STR_ARG(buf_str(&b[1])), STR_ARG(buf_str(&b[2])));
+	for (size_t i = 0; i < 3; i++)
+		buf_fini(&b[i]);
+	return !l->v->refused;
+}
+
+static bool concerns(const struct ledger *l)
 {
 	struct quantity q;
-	for (size_t i = 0; i < json_len(hard); i++)
-		if (demand(v->r->kind, v->obj, json_str(&hard->members[i].key), &q))
+	for (size_t i = 0; i < json_len(l->hard); i++)
+		if (more(l, i, &q))
 			return true;
 	return false;
+}
+
+static bool write_along(struct ledger *l, struct watch_obj *o, struct json *quota)
+{
+	struct req *r = l->v->r;
+	struct arena *a = &r->arena;
+	struct json now = json_object(), status = json_object();
+	struct quantity want;
+	if (r->also_len == REQ_ALSO_MAX) {
+		l->v->refused = !admit_forbid(r, l->v->obj,
+					      "the namespace has more than %d quotas for this",
+					      REQ_ALSO_MAX);
+		return false;
+	}
+	for (size_t i = 0; i < json_len(l->hard); i++)
+		json_set(a, &now, json_str(&l->hard->members[i].key),
+			 quantity_json(a, more(l, i, &want) ? quantity_add(l->now[i], want)
+							    : l->now[i]));
+	json_setc(a, &status, "hard", *l->hard);
+	json_setc(a, &status, "used", now);
+	json_setc(a, quota, "status", status);
+	r->also[r->also_len++] = (struct store_write){ .op = STORE_UPDATE,
+						       .key = arena_str(a, watch_obj_key(o)),
+						       .want_rev = watch_obj_rev(o),
+						       .value = kind_encode(l->v->quotas, quota) };
+	return true;
 }
 
 static bool reserve(void *arg, struct watch_obj *o)
 {
 	struct reservation *v = arg;
-	struct req *r = v->r;
-	struct arena *a = &r->arena;
+	const struct kind *k = v->r->kind;
 	struct json quota = { 0 };
-	if (object_parse(a, v->quotas, o, &quota, NULL))
+	const struct json *pending = atomic_pending(v->r, watch_obj_key(o));
+	if (pending)
+		quota = json_clone(&v->r->arena, pending);
+	else if (object_parse(&v->r->arena, v->quotas, o, &quota, NULL))
 		return true;
-	const struct json *hard = json_dig(&quota, "spec", "hard", NULL);
-	if (!json_is(hard, JSON_OBJECT) || !concerns(v, hard))
+	struct ledger l = { .v = v, .quota = &quota, .spec = json_getc(&quota, "spec") };
+	l.hard = json_getc(l.spec, "hard");
+	if (!json_is(l.hard, JSON_OBJECT))
 		return true;
-	struct json now = json_object(), status = json_object();
-	for (size_t i = 0; i < json_len(hard); i++)
-		if (!take(v, &quota, &hard->members[i], &now))
-			return false;
-	if (r->also_len == REQ_ALSO_MAX) {
-		refuse(v, "the namespace has more than %d quotas for this", REQ_ALSO_MAX);
-		return false;
-	}
-	json_setc(a, &status, "hard", *hard);
-	json_setc(a, &status, "used", now);
-	json_setc(a, &quota, "status", status);
-	r->also[r->also_len++] = (struct store_write){ .op = STORE_UPDATE,
-						       .key = arena_str(a, watch_obj_key(o)),
-						       .want_rev = watch_obj_rev(o),
-						       .value = kind_encode(v->quotas, &quota) };
-	return true;
+	l.in_new = quota_in_scope(k, v->obj, l.spec);
+	l.in_old = v->old && quota_in_scope(k, v->old, l.spec);
+	if (!l.in_new || !all_said(&l) || !concerns(&l))
+		return !v->refused;
+	read_status(&l);
+	return fits(&l) && write_along(&l, o, &quota);
 }
 
-bool admit_quota(struct req *r, const struct json *obj)
+bool admit_quota(struct req *r, const struct json *obj, const struct json *old)
 {
-	struct reservation v = { .r = r,
-				 .quotas = kind_find_key(r->kinds, STR(QUOTAS)),
-				 .obj = obj };
+	struct reservation v = {
+		.r = r, .quotas = kind_find_key(r->kinds, STR(QUOTAS)), .obj = obj, .old = old
+	};
 	req_drop_also(r);
-	if (!r->kind->namespaced || !v.quotas)
+	/* Of what is there already only a pod can come to take more: by another scope. */
+	if (!r->kind->namespaced || !v.quotas ||
+	    (old && (!is_pods(r->kind) || r->route.subresource.len)))
 		return true;
 	v.snap = watch_snap_get(r->s->cache);
 	struct str prefix = object_prefix(&r->arena, v.quotas, r->route.ns);
@@ -268,19 +398,23 @@ bool admit_quota(struct req *r, const struct json *obj)
 	return !v.refused;
 }
 
-/* ---- what the status says after a deletion ---- */
+/* ---- what the status says behind the writes ---- */
+
+enum {
+	AFTER_DELETION_MS = 100, /* many go together */
+	/* A write that was judged before the quota was there has ended by then. */
+	AFTER_CHANGE_MS = 3000,
+};
 
 void quota_pass(struct pass *p)
 {
 	struct arena *a = &p->arena;
-	const struct json *hard = json_dig(&p->tree, "spec", "hard", NULL);
+	const struct json *spec = json_getc(&p->tree, "spec");
+	const struct json *hard = json_getc(spec, "hard");
 	struct json now = json_object(), status = json_object();
-	for (size_t i = 0; json_is(hard, JSON_OBJECT) && i < json_len(hard); i++) {
-		struct str name = json_str(&hard->members[i].key);
-		json_set(a, &now, name,
-			 quantity_json(
-				 a, used(a, p->kinds, p->snap, watch_obj_namespace(p->obj), name)));
-	}
+	struct quantity *sums = used(a, p->kinds, p->snap, watch_obj_namespace(p->obj), spec);
+	for (size_t i = 0; json_is(hard, JSON_OBJECT) && i < json_len(hard); i++)
+		json_set(a, &now, json_str(&hard->members[i].key), quantity_json(a, sums[i]));
 	json_setc(a, &status, "hard", hard ? *hard : json_object());
 	json_setc(a, &status, "used", now);
 	const struct json *have = json_getc(&p->tree, "status");
@@ -294,7 +428,48 @@ void quota_pass(struct pass *p)
 
 static bool add_quota(void *arg, struct watch_obj *o)
 {
-	janitor_add(arg, watch_obj_key(o));
+	janitor_add_after(arg, watch_obj_key(o), AFTER_DELETION_MS);
+	return true;
+}
+
+enum state {
+	STATE_KEPT,   /* a write took of it, or nothing of this concerns us */
+	STATE_BEHIND, /* the status speaks of other limits, or of none */
+	STATE_CAUGHT, /* … and does no longer */
+};
+
+static enum state state_of(const struct watch_event *e)
+{
+	struct arena a = { 0 };
+	struct json now = { 0 }, was = { 0 };
+	enum state st = STATE_BEHIND;
+	if (json_parse(&a, watch_obj_json(e->obj), NULL, &now, NULL) == 0 &&
+	    (!e->prev || json_parse(&a, watch_obj_json(e->prev), NULL, &was, NULL) == 0)) {
+		const struct json *hard = json_dig(&now, "spec", "hard", NULL);
+		const struct json *told = json_dig(&now, "status", "hard", NULL);
+		const struct json *before = json_dig(&was, "status", "hard", NULL);
+		if (hard && told && json_equal(hard, told))
+			st = before && json_equal(before, told) ? STATE_KEPT : STATE_CAUGHT;
+	}
+	arena_fini(&a);
+	return st;
+}
+
+/* Only the end of a pod gives something back. */
+static bool ended(const struct janitor *j, const struct watch_event *e)
+{
+	const struct kind *k = kind_find_key(j->s->builtin, STR("/pods"));
+	if (e->type != WATCH_MODIFIED || !k ||
+	    !str_is(janitor_resource(watch_obj_key(e->obj)), "/pods"))
+		return false;
+	for (size_t i = 0; i < k->selectable_len; i++) {
+		if (!str_is(k->selectable[i], "status.phase") || i >= watch_obj_fields(e->obj))
+			continue;
+		struct str phase = watch_obj_field(e->obj, i);
+		bool over_now = str_is(phase, "Succeeded") || str_is(phase, "Failed");
+		return over_now && (!e->prev || i >= watch_obj_fields(e->prev) ||
+				    !str_eq(watch_obj_field(e->prev, i), phase));
+	}
 	return true;
 }
 
@@ -303,13 +478,13 @@ void quota_event(struct janitor *j, const struct watch_event *e)
 	char prefix[300];
 	struct str ns = watch_obj_namespace(e->obj);
 	if (str_is(janitor_resource(watch_obj_key(e->obj)), QUOTAS)) {
-		if (e->type != WATCH_DELETED)
-			janitor_add(j, watch_obj_key(e->obj));
+		enum state st = e->type == WATCH_DELETED ? STATE_KEPT : state_of(e);
+		if (st != STATE_KEPT)
+			janitor_add_after(j, watch_obj_key(e->obj),
+					  st == STATE_BEHIND ? 0 : AFTER_CHANGE_MS);
 		return;
 	}
-	bool over = e->type == WATCH_DELETED ||
-		    str_is(janitor_resource(watch_obj_key(e->obj)), "/pods");
-	if (!ns.len || !over || e->type == WATCH_ADDED)
+	if (!ns.len || (e->type != WATCH_DELETED && !ended(j, e)))
 		return;
 	int n = snprintf(prefix, sizeof(prefix), QUOTAS "/%.*s/", STR_ARG(ns));
 	if (n < 0 || (size_t)n >= sizeof(prefix))

@@ -169,6 +169,8 @@ static void stored(struct req *r)
 	}
 	if (r->result.code != ERR_CONFLICT || r->result.fenced)
 		write_failed(r);
+	else if (r->also_len && r->tries++ < QUOTA_RETRIES_MAX)
+		req_when_fresh(r, f->retry); /* the object or a quota: seen when it is read again */
 	else if (!write_lost_race(r, f->retry))
 		req_fail_modified(r, r->route.name);
 }
@@ -189,6 +191,7 @@ void write_finish(struct req *r, struct json *obj, bool by_apply, req_fn retry)
 	struct finish *f = arena_new(a, struct finish, 1);
 	f->retry = retry;
 	r->extra = f;
+	r->again = retry;
 	struct error err = { 0 };
 	if (!preconditions(r, obj))
 		return;
@@ -208,10 +211,10 @@ void write_finish(struct req *r, struct json *obj, bool by_apply, req_fn retry)
 				     sub, object_now(a), old, obj);
 	struct bytes *value = kind_encode(r->kind, obj);
 	int64_t rev = watch_obj_rev(r->target.old);
+	atomic_note(r, r->target.key, obj, true);
 	if (r->opt.dry_run || same_object(obj, old)) {
 		answer_unwritten(r, value, rev);
 		return;
-	atomic_note(r, r->target.key, obj, true);
 	}
 	enum store_op op = delete_due(r->kind, obj) ? STORE_DELETE : STORE_UPDATE;
 	write_submit(r, op, r->target.key, rev, value, stored);

@@ -8,7 +8,28 @@ command -v kubectl >/dev/null || {
 }
 # shellcheck source=tests/e2e/api_server.sh
 . ./api_server.sh
+# STORE=postgres: both servers on a PostgreSQL server of their own, each in its schema.
+if [ "${STORE:-sqlite}" = postgres ]; then
+    pg=$(mktemp -d)/pg
+    chmod 755 "$(dirname "$pg")"
+    rc=0
+    url=$(../../scripts/pg-private start "$pg") || rc=$?
+    [ "$rc" != 77 ] || {
+        echo "SKIPPED: no PostgreSQL server on this machine"
+        exit 77
+    }
+    [ "$rc" = 0 ] || exit 1
+    # shellcheck disable=SC2034
+    API_STORE=$url
+fi
 api_start
+cluster_store=sqlite:$dir/cluster.db
+if [ -n "${pg:-}" ]; then
+    cluster_store="$url&schema=cluster"
+    [[ $url == *\?* ]] || cluster_store="$url?schema=cluster"
+    trap 'api_stop; ../../scripts/pg-private stop "$pg" >/dev/null 2>&1 || true; rm -rf "$dir" "$(dirname "$pg")"' EXIT
+fi
+minor=$(kubectl version --client -o json | sed -n 's/.*"gitVersion": "v1\.\([0-9]*\).*/\1/p')
 
 passed=0
 # has WHAT PATTERN COMMAND...: it succeeds and prints the pattern
@@ -279,6 +300,40 @@ soon "status follows" '^0$' kubectl -n small get quota q -o 'jsonpath={.status.u
 has "room again" created kubectl -n small create -f - <<'END'
 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}
 END
+
+say "a cluster's server: limits, priorities"
+api_stop
+API_PROGRAM=resource-cluster-api API_STORE=$cluster_store api_run --cluster-name=c1 --agent-address=127.0.0.1:0
+run_pod() { # run_pod NAME [SPEC]
+    printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s"},"spec":{"containers":[{"name":"c","image":"host"%s}]%s}}' \
+        "$1" "${3:-}" "${2:-}" | kubectl -n bounds create -f -
+}
+has "namespace" created kubectl create ns bounds
+has "priority class" 'priorityclass.scheduling.k8s.io/high created' kubectl create priorityclass high --value=1000 --description=first
+has "those that are always there" '^system-node-critical +2000001000' kubectl get pc
+no "priorities have a bound" 'maximum allowed value of a user defined priority is 1000000000' kubectl create priorityclass top --value=1000000001
+has "pod of a class" created run_pod high ',"priorityClassName":"high"'
+has "its priority" '^1000 PreemptLowerPriority$' kubectl -n bounds get pod high -o 'jsonpath={.spec.priority} {.spec.preemptionPolicy}'
+no "no such class" 'pods "x" is forbidden: no PriorityClass with name low was found' run_pod x ',"priorityClassName":"low"'
+has "limit range" created kubectl -n bounds create -f - <<'END'
+apiVersion: v1
+kind: LimitRange
+metadata: {name: l}
+spec:
+  limits:
+  - {type: Container, default: {cpu: 500m}, defaultRequest: {cpu: 100m}, max: {cpu: "1"}}
+END
+has "defaults" created run_pod filled
+has "as it said" '^100m 500m$' kubectl -n bounds get pod filled -o 'jsonpath={.spec.containers[0].resources.requests.cpu} {.spec.containers[0].resources.limits.cpu}'
+no "max" 'maximum cpu usage per Container is 1, but limit is 2' run_pod x "" ',"resources":{"limits":{"cpu":"2"}}'
+has "described" 'Container +cpu +- +1 +100m +500m' kubectl -n bounds describe limitrange l
+has "create quota" 'resourcequota/q created' kubectl -n bounds create quota q --hard=requests.cpu=500m --scopes=NotTerminating
+soon "what is there counts" '^100m$' kubectl -n bounds get quota q -o 'jsonpath={.status.used.requests\.cpu}'
+no "more than is left" 'exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=100m, limited: requests.cpu=500m' \
+    run_pod x "" ',"resources":{"requests":{"cpu":"600m"},"limits":{"cpu":"1"}}'
+has "another scope" created run_pod ends ',"activeDeadlineSeconds":60' ',"resources":{"requests":{"cpu":"600m"},"limits":{"cpu":"1"}}'
+has "delete" deleted kubectl -n bounds delete pod filled --now
+soon "given back" '^0$' kubectl -n bounds get quota q -o 'jsonpath={.status.used.requests\.cpu}'
 
 api_stop
 echo "$passed checks passed"
