@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "cgroup.h"
+#include "checks.h"
 #include "events.h"
 #include "grpc/message.h"
 #include "logserve.h"
@@ -19,15 +20,21 @@
 #include "sys/loop.h"
 #include "sys/proc.h"
 #include "uplink.h"
+#include "worker.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
-enum { NODE_REFRESH_MS = 10000, NODE_STATUS_MS = 60000, REVISION_MAX = 256 };
+enum {
+	NODE_REFRESH_MS = 10000,
+	NODE_STATUS_MS = 60000,
+	REVISION_MAX = 256,
+	LOSS_SHOWN_MS = 300000
+};
 
-enum stream { METRICS, LOGS, EVENTS, STREAMS };
+enum stream { METRICS, LOGS, EVENTS, ALERTS, STREAMS };
 
 struct agent {
 	struct loop *loop;
@@ -39,7 +46,13 @@ struct agent {
 	struct cgroups cgroups;
 	struct runtime_process *runtime;
 	struct podmgr *pods;
+	struct worker *worker;
 	struct push *push[STREAMS];
+	struct checks checks;
+	struct {
+		uint64_t lost;   /* as of the last round */
+		int64_t lost_ms; /* when it last grew; 0 = never */
+	} losing[STREAMS];
 	struct events *events;
 	struct logtail *tail;
 	struct logserve *serve;
@@ -61,7 +74,8 @@ static const struct {
 	const char *name;
 } streams[STREAMS] = { { RCTL__AGENT__V1__STREAM__STREAM_METRICS, "metrics" },
 		       { RCTL__AGENT__V1__STREAM__STREAM_LOGS, "logs" },
-		       { RCTL__AGENT__V1__STREAM__STREAM_EVENTS, "events" } };
+		       { RCTL__AGENT__V1__STREAM__STREAM_EVENTS, "events" },
+		       { RCTL__AGENT__V1__STREAM__STREAM_ALERTS, "alerts" } };
 
 static char *in_state(const struct agent *a, const char *name)
 {
@@ -303,11 +317,11 @@ static size_t positions(void *arg, Rctl__Agent__V1__StreamPosition *list, size_t
 	struct agent *a = arg;
 	size_t n = 0;
 	for (; n < STREAMS && n < cap; n++) {
-		const struct spool *s = push_spool(a->push[n]);
+		const struct push_state *s = push_state(a->push[n]);
 		list[n].stream = (Rctl__Agent__V1__Stream)streams[n].stream;
-		list[n].incarnation = spool_incarnation(s);
-		list[n].acked_sequence = spool_acked(s);
-		list[n].last_sequence = spool_last(s);
+		list[n].incarnation = s->incarnation;
+		list[n].acked_sequence = s->acked;
+		list[n].last_sequence = s->last;
 	}
 	return n;
 }
@@ -322,10 +336,72 @@ static void heartbeat(void *arg, Rctl__Agent__V1__Heartbeat *h)
 	struct agent *a = arg;
 	h->pods = (uint32_t)podmgr_running(a->pods);
 	for (size_t i = 0; i < STREAMS; i++)
-		h->spool_bytes += spool_bytes(push_spool(a->push[i]));
+		h->spool_bytes += push_state(a->push[i])->bytes;
 }
 
 /* -------------------------------------------------------------------------------------- timers */
+
+static void see_losses(struct agent *a, int64_t now_ms)
+{
+	for (size_t i = 0; i < STREAMS; i++) {
+		const struct push_state *s = push_state(a->push[i]);
+		const char *const labels[] = { "stream", streams[i].name, NULL };
+		uint64_t lost = s->dropped + s->lost;
+		char text[160];
+		if (lost > a->losing[i].lost)
+			a->losing[i].lost_ms = now_ms;
+		a->losing[i].lost = lost;
+		if (!a->losing[i].lost_ms || now_ms - a->losing[i].lost_ms > LOSS_SHOWN_MS)
+			continue;
+		snprintf(text, sizeof(text), "the spool of %s has lost %llu records",
+			 streams[i].name, (unsigned long long)lost);
+		const struct check_seen seen = { "SpoolLosing", labels, text, 1 };
+		checks_see(&a->checks, &seen);
+	}
+}
+
+static void see_container(void *arg, const struct podmgr_ctr_view *v)
+{
+	struct agent *a = arg;
+	struct arena m = { 0 };
+	if (v->backs_off) {
+		const char *const labels[] = {
+			"container", arena_printf(&m, "%.*s", STR_ARG(v->ctr->name)),
+			"namespace", arena_printf(&m, "%.*s", STR_ARG(v->pod->ns)),
+			"pod",       arena_printf(&m, "%.*s", STR_ARG(v->pod->name)),
+			NULL
+		};
+		const char *text = arena_printf(
+			&m,
+			"container %.*s of pod %.*s/%.*s was restarted %u times and keeps failing",
+			STR_ARG(v->ctr->name), STR_ARG(v->pod->ns), STR_ARG(v->pod->name),
+			v->restarts);
+		/* Twice: one crash is none that loops. */
+		const struct check_seen seen = { "ContainerCrashLooping", labels, text, 2 };
+		checks_see(&a->checks, &seen);
+	}
+	arena_fini(&m);
+}
+
+static void check_node(struct agent *a, int64_t now_ms)
+{
+	static const struct check_seen disk = { "NodeDiskPressure", NULL,
+						"less than 10 % of the agent's disk is free", 2 },
+				       memory = { "NodeMemoryPressure", NULL,
+						  "less than 100 MiB of memory are available", 2 };
+	struct buf batch = { 0 };
+	if (a->node.disk_pressure)
+		checks_see(&a->checks, &disk);
+	if (a->node.memory_pressure)
+		checks_see(&a->checks, &memory);
+	see_losses(a, now_ms);
+	podmgr_each_ctr(a->pods, false, see_container, a);
+	checks_round(&a->checks, now_ms, &batch);
+	if (batch.len)
+		push_add(a->push[ALERTS], RCTL__AGENT__V1__RECORD_TYPE__RECORD_TYPE_ALERTS,
+			 buf_str(&batch));
+	buf_fini(&batch);
+}
 
 static void on_node_timer(struct loop_timer *t)
 {
@@ -340,6 +416,7 @@ static void on_node_timer(struct loop_timer *t)
 		a->node_sent_ms = loop_now_ms(a->loop);
 		buf_fini(&b);
 	}
+	check_node(a, now_s * 1000);
 	loop_timer_set(a->loop, t, NODE_REFRESH_MS);
 }
 
@@ -347,14 +424,13 @@ static void own_metrics(struct agent *a)
 {
 	struct samples *s = &a->samples;
 	for (size_t i = 0; i < STREAMS; i++) {
-		const struct spool *sp = push_spool(a->push[i]);
+		const struct push_state *sp = push_state(a->push[i]);
 		const char *const labels[] = { "stream", streams[i].name, NULL };
-		samples_add(s, SAMPLE_GAUGE, "rctl_agent_spool_bytes", (double)spool_bytes(sp),
-			    labels);
+		samples_add(s, SAMPLE_GAUGE, "rctl_agent_spool_bytes", (double)sp->bytes, labels);
 		samples_add(s, SAMPLE_GAUGE, "rctl_agent_spool_records",
-			    (double)(spool_last(sp) - spool_acked(sp)), labels);
+			    (double)(sp->last - sp->acked), labels);
 		samples_add(s, SAMPLE_COUNTER, "rctl_agent_lost_records_total",
-			    (double)(spool_dropped(sp) + push_lost(a->push[i])), labels);
+			    (double)(sp->dropped + sp->lost), labels);
 	}
 	samples_add(s, SAMPLE_GAUGE, "rctl_agent_pods", (double)podmgr_count(a->pods), NULL);
 	samples_add(s, SAMPLE_GAUGE, "rctl_agent_connected", uplink_is_up(a->link) ? 1 : 0, NULL);
@@ -425,12 +501,13 @@ static int count_start(struct agent *a, struct error *err)
 
 static int start_streams(struct agent *a, struct error *err)
 {
-	int rc = 0;
+	int rc = worker_new(a->loop, &a->worker, err);
 	for (size_t i = 0; i < STREAMS && !rc; i++) {
 		char name[64];
 		snprintf(name, sizeof(name), "spool/%s", streams[i].name);
 		char *dir = in_state(a, name);
 		const struct push_options o = { .loop = a->loop,
+						.worker = a->worker,
 						.dir = dir,
 						.node = a->cfg->node_name,
 						.stream = streams[i].stream,
@@ -471,7 +548,7 @@ static int start_pods(struct agent *a, struct error *err)
 	if (rc)
 		return rc;
 	a->events = events_new(a->cfg->node_name, a->push[EVENTS]);
-	a->tail = logtail_new(a->loop, a->cfg->state_dir, a->push[LOGS]);
+	a->tail = logtail_new(a->loop, a->worker, a->cfg->state_dir, a->push[LOGS]);
 	const struct podmgr_options o = { .loop = a->loop,
 					  .state_dir = a->cfg->state_dir,
 					  .node_name = a->cfg->node_name,
@@ -600,6 +677,7 @@ int agent_new(struct loop *l, const struct agent_config *cfg, struct metrics *me
 		return rc;
 	}
 	samples_init(&a->samples, push_series(a->push[METRICS]));
+	checks_init(&a->checks, push_series(a->push[ALERTS]));
 	loop_timer_set(l, &a->node_timer, NODE_REFRESH_MS);
 	arm_metrics(a);
 	*ret = a;
@@ -615,10 +693,14 @@ struct agent *agent_free(struct agent *a)
 	a->link = uplink_free(a->link);
 	logserve_free(a->serve);
 	podmgr_free(a->pods);
+	if (a->push[LOGS])
+		push_flush(a->push[LOGS]); /* so that the tailer's marks are right */
 	logtail_free(a->tail);
 	events_free(a->events);
 	for (size_t i = 0; i < STREAMS; i++)
 		push_free(a->push[i]);
+	worker_free(a->worker);
+	checks_fini(&a->checks);
 	runtime_process_free(a->runtime);
 	cgroups_close(&a->cgroups);
 	samples_fini(&a->samples);

@@ -9,6 +9,7 @@
 #include "push.h"
 #include "sys/file.h"
 #include "sys/loop.h"
+#include "worker.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -30,8 +31,21 @@ struct position {
 	bool seen; /* in this scan */
 };
 
+/* Positions on their way to the disk. */
+struct save {
+	struct worker_job job;
+	struct logtail *tail;
+	const char *path;
+	enum { SAVE_NONE, SAVE_NOTED, SAVE_WRITING } state;
+	struct buf text;
+	uint64_t added; /* settled records that make it true */
+	bool failed;
+};
+
 struct logtail {
 	struct loop *loop;
+	struct worker *worker;
+	struct save save;
 	char *logs_dir, *positions_path;
 	struct push *push;
 	struct loop_timer scan;
@@ -72,19 +86,48 @@ static void load_positions(struct logtail *t)
 	buf_fini(&b);
 }
 
-/* Only after the records are durable: a position must never be ahead of the spool. */
-static void save_positions(struct logtail *t)
+static void write_positions(const struct logtail *t, struct buf *b)
 {
-	struct buf b = { 0 };
 	size_t pos = 0;
 	struct str key;
 	void *value;
+	buf_clear(b);
 	while (map_next(&t->positions, &pos, &key, &value))
-		buf_addf(&b, "%.*s %llu\n", STR_ARG(key),
+		buf_addf(b, "%.*s %llu\n", STR_ARG(key),
 			 (unsigned long long)((struct position *)value)->offset);
-	if (file_write_atomic(t->positions_path, buf_str(&b), 0600, NULL) == 0)
+}
+
+/* On the worker. */
+static void save_run(struct worker_job *job)
+{
+	struct save *s = container_of(job, struct save, job);
+	s->failed = file_write_atomic(s->path, buf_str(&s->text), 0600, NULL) != 0;
+}
+
+static void save_done(struct worker_job *job)
+{
+	struct save *s = container_of(job, struct save, job);
+	s->state = SAVE_NONE;
+	s->tail->dirty |= s->failed;
+}
+
+/*
+ * A position must never be ahead of the spool: it is noted with the number of records that were added by then, and
+ * written when these are settled.
+ */
+static void save_positions(struct logtail *t)
+{
+	struct save *s = &t->save;
+	if (s->state == SAVE_NONE && t->dirty) {
+		write_positions(t, &s->text);
+		s->added = t->push ? push_added(t->push) : 0;
+		s->state = SAVE_NOTED;
 		t->dirty = false;
-	buf_fini(&b);
+	}
+	if (s->state == SAVE_NOTED && (!t->push || push_settled(t->push) >= s->added)) {
+		s->state = SAVE_WRITING;
+		worker_post(t->worker, &s->job);
+	}
 }
 
 /* Files that are no longer there need no position. */
@@ -269,9 +312,7 @@ static void on_scan(struct loop_timer *timer)
 {
 	struct logtail *t = container_of(timer, struct logtail, scan);
 	t->budget = SCAN_BYTES_MAX;
-	/* Positions of the last scan: what they speak of has had its time to become durable. */
-	if (t->dirty && (!t->push || spool_unsynced(push_spool(t->push)) == 0))
-		save_positions(t);
+	save_positions(t);
 	DIR *d = opendir(t->logs_dir);
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (e->d_name[0] != '.')
@@ -292,7 +333,8 @@ void logtail_gone(struct logtail *t, const char *log_dir)
 	mem_free(old);
 }
 
-struct logtail *logtail_new(struct loop *l, const char *state_dir, struct push *push)
+struct logtail *logtail_new(struct loop *l, struct worker *w, const char *state_dir,
+			    struct push *push)
 {
 	struct logtail *t = mem_new(struct logtail, 1);
 	struct buf b = { 0 };
@@ -303,6 +345,11 @@ struct logtail *logtail_new(struct loop *l, const char *state_dir, struct push *
 	buf_adds(&b, ".positions");
 	t->positions_path = mem_strdup(buf_cstr(&b));
 	buf_fini(&b);
+	t->worker = w;
+	t->save.tail = t;
+	t->save.path = t->positions_path;
+	t->save.job.run = save_run;
+	t->save.job.done = save_done;
 	load_positions(t);
 	t->scan.fn = on_scan;
 	loop_timer_set(l, &t->scan, SCAN_MS);
@@ -316,8 +363,12 @@ struct logtail *logtail_free(struct logtail *t)
 	size_t pos = 0;
 	struct str key;
 	void *value;
-	if (t->dirty && (!t->push || spool_unsynced(push_spool(t->push)) == 0))
-		save_positions(t);
+	worker_flush(t->worker); /* an older write would come behind this one */
+	if (!t->push || push_settled(t->push) >= push_added(t->push)) {
+		write_positions(t, &t->save.text);
+		save_run(&t->save.job);
+	}
+	buf_fini(&t->save.text);
 	while (map_next(&t->positions, &pos, &key, &value))
 		mem_free(value);
 	pos = 0;

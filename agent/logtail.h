@@ -17,9 +17,14 @@
 struct loop;
 struct logtail;
 struct push;
+struct worker;
 
-/* logs_dir: "<state>/logs".  The push is borrowed; NULL = nothing is shipped, folders are only removed. */
-struct logtail *logtail_new(struct loop *l, const char *state_dir, struct push *push);
+/*
+ * Reads "<state_dir>/logs".  Worker (writes the positions) and push are borrowed; push NULL = nothing is shipped, folders are
+ * only removed.
+ */
+struct logtail *logtail_new(struct loop *l, struct worker *w, const char *state_dir,
+			    struct push *push);
 struct logtail *logtail_free(struct logtail *t);
 
 /* The pod of this folder is forgotten. */

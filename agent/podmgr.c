@@ -300,6 +300,8 @@ void podmgr_each_ctr(struct podmgr *m, bool with_stats,
 						     .ctr = &p->spec->ctrs[i],
 						     .restarts = c->attempt,
 						     .running = c->state == PLAN_RUNNING,
+						     .backs_off = plan_restart_at(&p->plan, i) >
+								  c->ended_ms,
 						     .started_ns = p->ctrs[i].status.started_ns };
 			if (with_stats && v.running && p->rt)
 				v.has_stats = m->opt.ops->stats(p->rt, p->ctrs[i].name, &v.stats);

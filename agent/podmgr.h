@@ -84,6 +84,7 @@ struct podmgr_ctr_view {
 	const struct ctr_spec *ctr;
 	uint32_t restarts;
 	bool running;
+	bool backs_off; /* ended, and waits longer than no time for its next run */
 	int64_t started_ns;
 	struct cgroup_stats stats; /* with_stats */
 	bool has_stats;

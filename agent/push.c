@@ -8,6 +8,9 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/loop.h"
+#include "telemetry/delta.h"
+#include "telemetry/pack.h"
+#include "worker.h"
 
 #include <assert.h>
 
@@ -18,18 +21,61 @@ enum {
 	AGAIN_MIN_MS = 1000,
 	AGAIN_MAX_MS = 30000,
 	LABELS_MAX = 64,
+	READ_RECORDS = 64, /* in a turn */
+};
+
+/* What waits for the disk: records one behind the other, each with a head. */
+struct waiting_head {
+	uint32_t len;
+	uint8_t type;
+};
+
+/* A record as the worker read it. */
+struct read_record {
+	struct spool_record r;
+	size_t off; /* of its payload in turn.read */
+};
+
+/* One turn of the worker: write, make durable, acknowledge, read.  One at a time. */
+struct turn {
+	struct worker_job job;
+	struct push *push;
+	bool under_way;
+	struct buf series; /* entries to write first */
+	struct buf records;
+	uint64_t records_len, skipped;
+	uint64_t ack;        /* 0 = none */
+	uint64_t read_from;  /* 0 = nothing is to be read */
+	size_t read_bytes;   /* about so much */
+	uint64_t call_count; /* the call it is read for */
+	struct buf read;
+	struct read_record list[READ_RECORDS];
+	size_t list_len;
+	/* worker's own */
+	struct buf packed, one;
+	struct push_state state;
 };
 
 struct push {
 	struct push_options opt;
 	char *dir, *node;
-	struct spool *spool;
+	struct spool *spool; /* the worker's while a turn is under way */
 	struct series series;
-	uint64_t lost;
+	struct push_state state;
+	uint64_t added, settled;
+	struct buf waiting; /* records for the next turn */
+	uint64_t waiting_len, skipped;
+	uint64_t refused; /* for lack of room, ever */
+	uint64_t ack;     /* to be written */
+	bool due;         /* what waits is to be written now */
+	struct turn turn;
 	struct loop_timer sync, again, slow;
 	struct rpc_channel *ch;
 	struct rpc_call *call;
-	bool opened, slowed;
+	uint64_t call_count;
+	bool opened, slowed, closing;
+	bool metric_delta; /* the server takes them */
+	struct delta base; /* of the batch sent last on this call */
 	uint32_t series_sent;
 	uint64_t next; /* number to send next */
 	uint64_t window;
@@ -39,10 +85,10 @@ struct push {
 	} flight[256]; /* sent records not acknowledged, oldest first */
 	size_t flight_len;
 	uint32_t again_ms;
-	struct buf read_buf, out;
+	struct buf out;
 };
 
-static void push_send(struct push *p);
+static void turn_begin(struct push *p);
 
 static void send_message(struct push *p, const Rctl__Agent__V1__PushRequest *m)
 {
@@ -129,7 +175,7 @@ static void send_gap(struct push *p, const struct spool_record *r)
 	buf_fini(&b);
 }
 
-static void send_record(struct push *p, const struct spool_record *r)
+static void send_whole(struct push *p, const struct spool_record *r)
 {
 	Rctl__Agent__V1__Record rec = RCTL__AGENT__V1__RECORD__INIT;
 	Rctl__Agent__V1__PushRequest m = RCTL__AGENT__V1__PUSH_REQUEST__INIT;
@@ -142,34 +188,226 @@ static void send_record(struct push *p, const struct spool_record *r)
 	send_message(p, &m);
 }
 
-static void push_send(struct push *p)
+/* A MetricBatch as its difference to the one before on this call; false = it has to be sent whole. */
+static bool send_delta(struct push *p, const struct spool_record *r)
 {
-	const size_t flights = sizeof(p->flight) / sizeof(p->flight[0]);
-	struct spool_record r;
-	if (!p->call || !p->opened || p->slowed)
-		return;
-	send_series(p);
-	while (p->next <= spool_durable(p->spool) && p->in_flight < p->window &&
-	       p->flight_len < flights && rpc_call_queued(p->call) < QUEUE_BYTES &&
-	       spool_read(p->spool, p->next, &p->read_buf, &r)) {
-		size_t bytes = r.payload.len + SPOOL_RECORD_HEAD_BYTES;
-		if (r.type)
-			send_record(p, &r);
+	struct spool_record less = *r;
+	struct buf plain = { 0 }, delta = { 0 }, packed = { 0 };
+	struct str batch = r->payload;
+	bool smaller = false;
+	if (r->compression && pack_open(batch, SPOOL_RECORD_BYTES_MAX * 8, &plain, NULL) != 0)
+		batch = STR_NONE; /* not a batch: it goes as it is, and there is no base behind it */
+	else
+		batch = r->compression ? buf_str(&plain) : batch;
+	if (p->base.sequence)
+		smaller = delta_write(&p->base, r->sequence, batch, &delta, NULL) == 0;
+	if (!smaller)
+		(void)!delta_base(&p->base, r->sequence, batch, NULL);
+	if (smaller) {
+		pack_close(buf_str(&delta), 1, &packed);
+		bool pack = packed.len < delta.len;
+		less.type = RCTL__AGENT__V1__RECORD_TYPE__RECORD_TYPE_METRIC_DELTA;
+		less.compression = pack ? RCTL__AGENT__V1__COMPRESSION__COMPRESSION_ZSTD : 0;
+		less.payload = buf_str(pack ? &packed : &delta);
+		send_whole(p, &less);
+	}
+	buf_fini(&plain);
+	buf_fini(&delta);
+	buf_fini(&packed);
+	return smaller;
+}
+
+static void send_record(struct push *p, const struct spool_record *r)
+{
+	if (!p->metric_delta || r->type != RCTL__AGENT__V1__RECORD_TYPE__RECORD_TYPE_METRICS ||
+	    !send_delta(p, r))
+		send_whole(p, r);
+}
+
+/* ---------------------------------------------------------------------------------------- turns */
+
+static void state_of(const struct spool *s, struct push_state *st)
+{
+	st->incarnation = spool_incarnation(s);
+	st->first = spool_first(s);
+	st->last = spool_last(s);
+	st->durable = spool_durable(s);
+	st->acked = spool_acked(s);
+	st->bytes = spool_bytes(s);
+	st->dropped = spool_dropped(s);
+}
+
+static int append_packed(struct turn *t, uint8_t type, struct str payload)
+{
+	struct spool *s = t->push->spool;
+	if (payload.len >= PUSH_PACK_BYTES_MIN) {
+		buf_clear(&t->packed);
+		pack_close(payload, 1, &t->packed);
+		if (t->packed.len < payload.len)
+			return spool_append(s, type, RCTL__AGENT__V1__COMPRESSION__COMPRESSION_ZSTD,
+					    buf_str(&t->packed), NULL);
+	}
+	return spool_append(s, type, RCTL__AGENT__V1__COMPRESSION__COMPRESSION_NONE, payload, NULL);
+}
+
+static void turn_write(struct turn *t)
+{
+	struct push *p = t->push;
+	struct str rest = buf_str(&t->records);
+	if (t->skipped)
+		spool_skip(p->spool, t->skipped);
+	if (series_write(p->series.fd, buf_str(&t->series)) == 0) {
+		buf_fini(&t->series);
+	} else {
+		/* What these records speak of cannot be kept, so neither can they. */
+		spool_skip(p->spool, t->records_len);
+		t->state.lost += t->records_len;
+		rest = STR_NONE;
+	}
+	while (rest.len) {
+		struct waiting_head h;
+		memcpy(&h, rest.p, sizeof(h));
+		if (append_packed(t, h.type, str_sub(rest, sizeof(h), sizeof(h) + h.len)) != 0)
+			t->state.lost++;
+		rest = str_sub(rest, sizeof(h) + h.len, rest.len);
+	}
+	if (spool_sync(p->spool, NULL) != 0)
+		t->state.lost++;
+}
+
+static void turn_read(struct turn *t)
+{
+	struct spool *s = t->push->spool;
+	uint64_t at = t->read_from;
+	t->list_len = 0;
+	buf_clear(&t->read);
+	while (at && t->list_len < READ_RECORDS && t->read.len < t->read_bytes &&
+	       at <= spool_durable(s) && spool_read(s, at, &t->one, &t->list[t->list_len].r)) {
+		struct read_record *r = &t->list[t->list_len++];
+		r->off = t->read.len;
+		if (r->r.type)
+			buf_add_str(&t->read, r->r.payload);
+		at = r->r.sequence + 1;
+	}
+}
+
+/* On the worker. */
+static void turn_run(struct worker_job *job)
+{
+	struct turn *t = container_of(job, struct turn, job);
+	turn_write(t);
+	if (t->ack)
+		spool_ack(t->push->spool, t->ack);
+	turn_read(t);
+	state_of(t->push->spool, &t->state);
+	/* Much was a burst: memory is not kept for the next one. */
+	if (t->packed.cap > 65536)
+		buf_fini(&t->packed);
+	if (t->one.cap > 65536)
+		buf_fini(&t->one);
+}
+
+static void send_read(struct push *p)
+{
+	struct turn *t = &p->turn;
+	for (size_t i = 0; i < t->list_len; i++) {
+		struct spool_record *r = &t->list[i].r;
+		size_t bytes = r->payload.len + SPOOL_RECORD_HEAD_BYTES;
+		if (r->type)
+			r->payload = str_n(t->read.p + t->list[i].off, r->payload.len);
+		if (r->sequence < p->next)
+			continue;
+		if (r->type)
+			send_record(p, r);
 		else
-			send_gap(p, &r);
-		p->flight[p->flight_len].sequence = r.sequence;
+			send_gap(p, r);
+		p->flight[p->flight_len].sequence = r->sequence;
 		p->flight[p->flight_len++].bytes = bytes;
 		p->in_flight += bytes;
-		p->next = r.sequence + 1;
+		p->next = r->sequence + 1;
 	}
-	if (p->read_buf.cap > 65536)
-		buf_fini(&p->read_buf);
+}
+
+/* On the loop. */
+static void turn_done(struct worker_job *job)
+{
+	struct turn *t = container_of(job, struct turn, job);
+	struct push *p = t->push;
+	uint64_t acked = p->state.acked;
+	t->under_way = false;
+	p->state = t->state;
+	p->state.lost += p->refused;
+	p->state.acked = acked > t->state.acked ? acked : t->state.acked;
+	p->settled += t->records_len + t->skipped;
+	if (t->series.len) { /* not written: they come before those made since */
+		buf_add_str(&t->series, buf_str(&p->series.unwritten));
+		buf_fini(&p->series.unwritten);
+		p->series.unwritten = t->series;
+		t->series = (struct buf){ 0 };
+	}
+	if (p->call && p->opened && t->list_len && t->call_count == p->call_count) {
+		send_series(p);
+		send_read(p);
+	}
+	t->list_len = 0;
+	buf_clear(&t->records);
+	if (t->records.cap > 65536)
+		buf_fini(&t->records);
+	if (t->read.cap > 65536)
+		buf_fini(&t->read);
+	turn_begin(p);
+}
+
+/* How many bytes of records may be sent now. */
+static size_t room(const struct push *p)
+{
+	const size_t flights = sizeof(p->flight) / sizeof(p->flight[0]);
+	if (!p->call || !p->opened || p->slowed || p->in_flight >= p->window ||
+	    p->flight_len + READ_RECORDS > flights || rpc_call_queued(p->call) >= QUEUE_BYTES)
+		return 0;
+	uint64_t n = p->window - p->in_flight;
+	return n > QUEUE_BYTES ? QUEUE_BYTES : (size_t)n;
+}
+
+static void take_waiting(struct push *p)
+{
+	struct turn *t = &p->turn;
+	struct buf empty = t->records;
+	t->records = p->waiting;
+	p->waiting = empty;
+	t->records_len = p->waiting_len;
+	t->skipped = p->skipped;
+	t->series = p->series.unwritten;
+	p->series.unwritten = (struct buf){ 0 };
+	p->waiting_len = p->skipped = 0;
+	loop_timer_stop(&p->sync);
+	p->due = false;
+}
+
+static void turn_begin(struct push *p)
+{
+	struct turn *t = &p->turn;
+	size_t send = room(p);
+	bool read = send && p->next <= p->state.durable;
+	if (t->under_way || p->closing || !(p->due || read || p->ack))
+		return;
+	t->records_len = t->skipped = 0;
+	if (p->due)
+		take_waiting(p);
+	t->ack = p->ack;
+	t->read_from = send ? p->next : 0;
+	t->read_bytes = send;
+	t->call_count = p->call_count;
+	p->ack = 0;
+	t->under_way = true;
+	worker_post(p->opt.worker, &t->job);
 }
 
 static void take_ack(struct push *p, uint64_t sequence)
 {
 	size_t done = 0;
-	spool_ack(p->spool, sequence);
+	if (sequence > p->state.acked)
+		p->ack = p->state.acked = sequence;
 	while (done < p->flight_len && p->flight[done].sequence <= sequence)
 		p->in_flight -= p->flight[done++].bytes;
 	p->flight_len -= done;
@@ -190,8 +428,9 @@ static void on_message(void *arg, struct rpc_call *c, struct str msg)
 	case RCTL__AGENT__V1__PUSH_RESPONSE__KIND_OPENED:
 		take_ack(p, m->opened->acked_sequence);
 		p->opened = true;
+		p->metric_delta = m->opened->metric_delta;
 		p->again_ms = 0;
-		p->next = spool_acked(p->spool) + 1;
+		p->next = p->state.acked + 1;
 		p->window = m->opened->window_bytes ? m->opened->window_bytes : WINDOW_BYTES;
 		p->series_sent =
 			m->opened->known_series > p->series.len ? 0 : m->opened->known_series;
@@ -209,18 +448,20 @@ static void on_message(void *arg, struct rpc_call *c, struct str msg)
 		break;
 	}
 	protobuf_c_message_free_unpacked(&m->base, NULL);
-	push_send(p);
+	turn_begin(p);
 }
 
 static void on_drained(void *arg, struct rpc_call *c)
 {
 	(void)c;
-	push_send(arg);
+	turn_begin(arg);
 }
 
 static void forget_call(struct push *p)
 {
 	p->call = NULL;
+	p->call_count++;
+	delta_fini(&p->base);
 	p->opened = p->slowed = false;
 	p->in_flight = 0;
 	p->flight_len = 0;
@@ -258,8 +499,8 @@ static void begin(struct push *p)
 	rctl__agent__v1__push_open__init(&open);
 	open.node = p->node;
 	open.stream = (Rctl__Agent__V1__Stream)p->opt.stream;
-	open.incarnation = spool_incarnation(p->spool);
-	open.next_sequence = spool_first(p->spool);
+	open.incarnation = p->state.incarnation;
+	open.next_sequence = p->state.first;
 	open.series = (uint32_t)p->series.len;
 	m.kind_case = RCTL__AGENT__V1__PUSH_REQUEST__KIND_OPEN;
 	m.open = &open;
@@ -275,7 +516,7 @@ static void on_slow(struct loop_timer *t)
 {
 	struct push *p = container_of(t, struct push, slow);
 	p->slowed = false;
-	push_send(p);
+	turn_begin(p);
 }
 
 void push_attach(struct push *p, struct rpc_channel *ch)
@@ -294,20 +535,27 @@ void push_attach(struct push *p, struct rpc_channel *ch)
 static void on_sync(struct loop_timer *t)
 {
 	struct push *p = container_of(t, struct push, sync);
-	struct error err = { 0 };
-	if (spool_sync(p->spool, &err) != 0)
-		p->lost++;
-	push_send(p);
+	p->due = true;
+	turn_begin(p);
 }
 
 void push_add(struct push *p, uint8_t type, struct str payload)
 {
-	struct error err = { 0 };
-	if (spool_append(p->spool, type, payload, &err) != 0)
-		p->lost++;
-	if (spool_unsynced(p->spool) >= SPOOL_SYNC_BYTES)
+	const struct waiting_head h = { .len = (uint32_t)payload.len, .type = type };
+	p->added++;
+	if (payload.len > SPOOL_RECORD_BYTES_MAX ||
+	    p->waiting.len + payload.len > PUSH_WAITING_BYTES_MAX) {
+		p->skipped++;
+		p->refused++;
+		p->state.lost++;
+	} else {
+		buf_add(&p->waiting, (const char *)&h, sizeof(h));
+		buf_add_str(&p->waiting, payload);
+		p->waiting_len++;
+	}
+	if (p->waiting.len >= SPOOL_SYNC_BYTES)
 		on_sync(&p->sync);
-	else if (!loop_timer_armed(&p->sync))
+	else if (!p->due && !loop_timer_armed(&p->sync))
 		loop_timer_set(p->opt.loop, &p->sync, SPOOL_SYNC_MS);
 }
 
@@ -316,14 +564,19 @@ struct series *push_series(struct push *p)
 	return &p->series;
 }
 
-const struct spool *push_spool(const struct push *p)
+const struct push_state *push_state(const struct push *p)
 {
-	return p->spool;
+	return &p->state;
 }
 
-uint64_t push_lost(const struct push *p)
+uint64_t push_added(const struct push *p)
 {
-	return p->lost;
+	return p->added;
+}
+
+uint64_t push_settled(const struct push *p)
+{
+	return p->settled;
 }
 
 static int open_spool(struct push *p, struct error *err)
@@ -343,6 +596,9 @@ int push_new(const struct push_options *opt, struct push **ret, struct error *er
 	p->opt = *opt;
 	p->dir = mem_strdup(opt->dir);
 	p->node = mem_strdup(opt->node);
+	p->turn.push = p;
+	p->turn.job.run = turn_run;
+	p->turn.job.done = turn_done;
 	p->sync.fn = on_sync;
 	p->again.fn = on_again;
 	p->slow.fn = on_slow;
@@ -355,7 +611,7 @@ int push_new(const struct push_options *opt, struct push **ret, struct error *er
 	if (!rc && !kept && spool_last(p->spool) > 0 &&
 	    p->opt.stream != RCTL__AGENT__V1__STREAM__STREAM_EVENTS) {
 		/* Records whose references nobody can explain are of no use: begin anew. */
-		p->lost += spool_last(p->spool) - spool_acked(p->spool);
+		p->turn.state.lost += spool_last(p->spool) - spool_acked(p->spool);
 		p->spool = spool_close(p->spool);
 		series_close(&p->series);
 		rc = file_remove_tree(p->dir, err);
@@ -370,8 +626,26 @@ int push_new(const struct push_options *opt, struct push **ret, struct error *er
 		push_free(p);
 		return rc;
 	}
+	state_of(p->spool, &p->turn.state);
+	p->state = p->turn.state;
 	*ret = p;
 	return 0;
+}
+
+void push_flush(struct push *p)
+{
+	bool closing = p->closing;
+	p->closing = true; /* no turn of its own accord */
+	if (p->turn.under_way)
+		worker_flush(p->opt.worker);
+	if (p->spool) {
+		take_waiting(p);
+		p->turn.ack = p->ack;
+		p->turn.read_from = p->ack = 0;
+		turn_run(&p->turn.job);
+		turn_done(&p->turn.job);
+	}
+	p->closing = closing;
 }
 
 struct push *push_free(struct push *p)
@@ -380,12 +654,21 @@ struct push *push_free(struct push *p)
 		return NULL;
 	if (p->call)
 		rpc_call_free(p->call);
+	p->call = NULL;
+	p->closing = true;
 	loop_timer_stop(&p->sync);
 	loop_timer_stop(&p->again);
 	loop_timer_stop(&p->slow);
+	push_flush(p);
 	spool_close(p->spool);
 	series_close(&p->series);
-	buf_fini(&p->read_buf);
+	buf_fini(&p->turn.series);
+	buf_fini(&p->turn.records);
+	buf_fini(&p->turn.read);
+	buf_fini(&p->turn.packed);
+	buf_fini(&p->turn.one);
+	delta_fini(&p->base);
+	buf_fini(&p->waiting);
 	buf_fini(&p->out);
 	mem_free(p->dir);
 	mem_free(p->node);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /*
@@ -80,6 +81,7 @@ void series_close(struct series *s)
 	}
 	mem_free(s->defs);
 	map_fini(&s->refs);
+	buf_fini(&s->unwritten);
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -101,10 +103,23 @@ uint32_t series_ref(struct series *s, struct str key, int type)
 	memcpy(e + ENTRY_HEAD, key.p, n);
 	uint32_t crc = spool_crc32c(0, e + 4, 4U + n);
 	memcpy(e, &crc, 4);
-	if (file_write_all(s->fd, e, ENTRY_HEAD + (size_t)n) != 0)
-		return 0;
+	buf_add(&s->unwritten, e, ENTRY_HEAD + (size_t)n);
 	add(s, key, type);
 	return (uint32_t)s->len;
+}
+
+int series_write(int fd, struct str entries)
+{
+	struct stat st;
+	if (!entries.len)
+		return 0;
+	if (fstat(fd, &st) != 0)
+		return -1;
+	if (file_write_all(fd, entries.p, entries.len) == 0 && fdatasync(fd) == 0)
+		return 0;
+	/* A torn entry in the middle would hide all behind it. */
+	(void)!ftruncate(fd, st.st_size);
+	return -1;
 }
 
 bool series_part(struct str *rest, struct str *part)

@@ -9,6 +9,7 @@
 #define AGENT_SERIES_H
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/map.h"
 #include "base/str.h"
@@ -27,6 +28,7 @@ struct series {
 	struct map refs;         /* key → reference as a pointer */
 	struct series_def *defs; /* [ref - 1] */
 	size_t len, cap;
+	struct buf unwritten; /* entries for series_write() */
 	int fd;
 };
 
@@ -38,8 +40,14 @@ ATTR_MUSTCHECK int series_open(struct series *s, const char *path, uint64_t inca
 			       struct error *err);
 void series_close(struct series *s);
 
-/* The reference of `key`, made when it is new; 0 = the table is full or cannot be written. */
+/* The reference of `key`, made when it is new; 0 = the table is full. */
 uint32_t series_ref(struct series *s, struct str key, int type);
+
+/*
+ * Writes entries (of `unwritten`) to the table's file and makes them durable: before any record that uses them
+ * is.  Any one thread at a time.  -1: it cannot be written; nothing may be recorded with these references.
+ */
+ATTR_MUSTCHECK int series_write(int fd, struct str entries);
 
 /* The parts of a key: name first, then label and value in turn.  False at the end. */
 bool series_part(struct str *rest, struct str *part);

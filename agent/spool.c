@@ -294,7 +294,8 @@ static int begin_segment(struct spool *s, uint64_t first, struct error *err)
 	return 0;
 }
 
-int spool_append(struct spool *s, uint8_t type, struct str payload, struct error *err)
+int spool_append(struct spool *s, uint8_t type, uint8_t compression, struct str payload,
+		 struct error *err)
 {
 	uint64_t sequence = ++s->last;
 	assert(type != 0);
@@ -312,7 +313,7 @@ int spool_append(struct spool *s, uint8_t type, struct str payload, struct error
 			return rc;
 	}
 	buf_clear(&s->out);
-	spool_write_record(&s->out, sequence, type, payload);
+	spool_write_record(&s->out, sequence, type, compression, payload);
 	struct segment *seg = &s->segs[s->segs_len - 1];
 	if (write_whole(s, s->fd, s->out.p, s->out.len) != 0) {
 		int rc = error_errno(err, ERR_INTERNAL, errno, "spool %s", s->dir);
@@ -327,6 +328,11 @@ int spool_append(struct spool *s, uint8_t type, struct str payload, struct error
 	if (s->out.cap > 65536)
 		buf_fini(&s->out);
 	return 0;
+}
+
+void spool_skip(struct spool *s, uint64_t n)
+{
+	s->last += n;
 }
 
 int spool_sync(struct spool *s, struct error *err)

@@ -77,8 +77,11 @@ struct spool *spool_close(struct spool *s);
  * Adds a record.  On failure its number is used up all the same (a gap), so that the loss is seen.
  * ERR_TOO_LARGE, ERR_INTERNAL.
  */
-ATTR_MUSTCHECK int spool_append(struct spool *s, uint8_t type, struct str payload,
-				struct error *err);
+ATTR_MUSTCHECK int spool_append(struct spool *s, uint8_t type, uint8_t compression,
+				struct str payload, struct error *err);
+
+/* Uses up n numbers of records that were lost before they came here: a gap, so that the loss is seen. */
+void spool_skip(struct spool *s, uint64_t n);
 
 /* Makes durable what was added.  ERR_INTERNAL: what was added since the last success may be lost. */
 ATTR_MUSTCHECK int spool_sync(struct spool *s, struct error *err);

@@ -65,12 +65,14 @@ bool spool_parse_header(struct str b, struct spool_header *ret)
 	return ret->incarnation != 0 && ret->first != 0;
 }
 
-void spool_write_record(struct buf *out, uint64_t sequence, uint8_t type, struct str payload)
+void spool_write_record(struct buf *out, uint64_t sequence, uint8_t type, uint8_t compression,
+			struct str payload)
 {
 	char head[SPOOL_RECORD_HEAD_BYTES] = { 0 };
 	put32(head, (uint32_t)payload.len);
 	put64(head + 8, sequence);
 	head[16] = (char)type;
+	head[17] = (char)compression;
 	uint32_t crc = spool_crc32c(0, head + 8, sizeof(head) - 8);
 	put32(head + 4, spool_crc32c(crc, payload.p, payload.len));
 	buf_add(out, head, sizeof(head));

@@ -154,6 +154,17 @@ static void check_one(void *arg, uint32_t ref, double v)
 static int check(void *store, const struct intake_record *r, struct error *err)
 {
 	struct mstore *s = store;
+	if (r->type == RECORD_ALERTS) {
+		struct buf batch = { 0 };
+		struct intake_record m = { .type = RECORD_METRICS,
+					   .ids = r->ids,
+					   .ids_len = r->ids_len };
+		int bad = record_alerts(r->payload, &batch, err);
+		m.payload = buf_str(&batch);
+		bad = bad ? bad : check(store, &m, err);
+		buf_fini(&batch);
+		return bad;
+	}
 	struct checking c = { .index = intake_index(s->intake), .r = r };
 	struct record_batch b;
 	if (r->type != RECORD_METRICS)
@@ -236,6 +247,17 @@ static void apply(void *store, const struct intake_record *r)
 	struct applying a = { .s = s, .index = intake_index(s->intake), .r = r };
 	if (r->type == RECORD_SAMPLES && !r->ids)
 		(void)!remote_record_walk(r->payload, apply_sample, &a, NULL);
+	if (r->type == RECORD_ALERTS) {
+		struct buf batch = { 0 };
+		struct intake_record m = { .type = RECORD_METRICS,
+					   .ids = r->ids,
+					   .ids_len = r->ids_len };
+		if (record_alerts(r->payload, &batch, NULL) == 0) {
+			m.payload = buf_str(&batch);
+			apply(store, &m);
+		}
+		buf_fini(&batch);
+	}
 	if (r->type != RECORD_METRICS)
 		return;
 	if (record_metrics(r->payload, &a.b, apply_one, &a, NULL) == 0)

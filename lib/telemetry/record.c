@@ -1,8 +1,11 @@
 #include "telemetry/record.h"
 
+#include "base/mem.h"
 #include "telemetry/chunk.h"
 #include "telemetry/pack.h"
 #include "telemetry/sample.h"
+
+#include <stdlib.h>
 
 static int broken(struct error *err, const char *what)
 {
@@ -413,6 +416,53 @@ int record_events(struct str payload, void (*fn)(void *arg, struct str event), v
 		if (f.number == 1 && fn)
 			fn(arg, f.bytes);
 	return r.bad ? broken(err, "EventBatch") : 0;
+}
+
+/* ---- AlertBatch ---- */
+
+static int sample_by_ref(const void *a, const void *b)
+{
+	const struct record_sample *x = a, *y = b;
+	return x->ref < y->ref ? -1 : x->ref > y->ref;
+}
+
+static bool read_alert(struct str bytes, struct record_sample *s, int64_t *told_ms)
+{
+	struct wire r = wire_of(bytes);
+	struct wire_field f;
+	*s = (struct record_sample){ 0 };
+	while (wire_next(&r, &f)) {
+		if (f.number == 4)
+			s->v = f.u ? 1 : 0;
+		else if (f.number == 7 && f.u <= UINT32_MAX)
+			s->ref = (uint32_t)f.u;
+		else if (f.number == 8)
+			*told_ms = (int64_t)f.u;
+	}
+	return !r.bad && s->ref > 0;
+}
+
+int record_alerts(struct str payload, struct buf *batch, struct error *err)
+{
+	struct wire r = wire_of(payload);
+	struct wire_field f;
+	struct record_sample *list = NULL;
+	size_t len = 0, cap = 0;
+	int64_t told_ms = 0;
+	bool good = true;
+	while (good && wire_next(&r, &f)) {
+		if (f.number != 1)
+			continue;
+		mem_grow(list, len, cap);
+		good = len < RECORD_ALERTS_MAX && read_alert(f.bytes, &list[len++], &told_ms);
+	}
+	good &= !r.bad && len > 0;
+	if (good) {
+		qsort(list, len, sizeof(*list), sample_by_ref);
+		record_write_metrics(told_ms, 0, list, len, batch);
+	}
+	mem_free(list);
+	return good ? 0 : broken(err, "AlertBatch");
 }
 
 /* ---- compression ---- */

@@ -24,6 +24,8 @@ enum record_type {
 	RECORD_METRICS = 2,
 	RECORD_LOGS = 3,
 	RECORD_EVENTS = 4,
+	RECORD_ALERTS = 5,
+	RECORD_METRIC_DELTA = 6,
 	RECORD_SAMPLES = 1000, /* of the store's own journal alone (telemetry/remote.h) */
 };
 enum record_compression { RECORD_PLAIN = 0, RECORD_ZSTD = 1 };
@@ -128,6 +130,13 @@ bool record_line_next(struct record_lines *it, struct record_line *ret);
 
 ATTR_MUSTCHECK int record_events(struct str payload, void (*fn)(void *arg, struct str event),
 				 void *arg, struct error *err);
+
+/* ---- AlertBatch ---- */
+
+enum { RECORD_ALERTS_MAX = 10000 };
+
+/* Appends the MetricBatch of the alerts: 1 fires, 0 is over, at the time they were told. */
+ATTR_MUSTCHECK int record_alerts(struct str payload, struct buf *batch, struct error *err);
 
 /* ---- compression ---- */
 

@@ -451,7 +451,7 @@ static int add(struct sworld *w, unsigned n)
 {
 	char text[100];
 	memset(text, 'a' + (int)(n % 26), sizeof(text));
-	return spool_append(w->s, 3, str_n(text, sizeof(text)), NULL);
+	return spool_append(w->s, 3, 0, str_n(text, sizeof(text)), NULL);
 }
 
 /* Reads all from `at`: counts records, and lost numbers of gaps; checks order and content. */
@@ -741,6 +741,7 @@ Test(agent, batches_name_series_by_reference_and_mark_what_ended)
 	cr_expect_eq(m->groups[0]->ref_delta[0], 3);
 	protobuf_c_message_free_unpacked(&m->base, NULL);
 	/* References mean the same after a restart; another incarnation begins anew. */
+	cr_assert_eq(series_write(w.series.fd, buf_str(&w.series.unwritten)), 0);
 	series_close(&w.series);
 	bool kept;
 	cr_assert_eq(series_open(&w.series, w.path, 5, &kept, &(struct error){ 0 }), 0);

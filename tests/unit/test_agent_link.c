@@ -9,6 +9,7 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/loop.h"
+#include "telemetry/pack.h"
 
 #include <criterion/criterion.h>
 
@@ -45,7 +46,7 @@ struct world {
 	uint32_t series[8];
 	int metrics, events, lines;
 	bool has_cpu;
-	size_t metric_bytes;
+	size_t metric_bytes, packed_bytes;
 	bool mute; /* does not acknowledge pushes */
 };
 
@@ -74,7 +75,7 @@ static void reg_message(void *arg, struct rpc_stream *s, struct str msg)
 	cr_assert(q);
 	cr_assert_str_eq(q->node, w->cfg.node_name);
 	cr_assert_str_eq(q->region, "r1");
-	cr_assert_eq(q->n_streams, 3);
+	cr_assert_eq(q->n_streams, 4);
 	w->incarnation = q->incarnation;
 	cr_assert_eq(json_parse(&w->arena, arena_str(&w->arena, rpc_bytes(q->node_object)), NULL,
 				&w->node, &err),
@@ -192,6 +193,12 @@ static void push_open(struct world *w, struct stream_state *p, const Rctl__Agent
 static void push_record(struct world *w, struct stream_state *p, const Rctl__Agent__V1__Record *r)
 {
 	struct str payload = rpc_bytes(r->payload);
+	struct buf unpacked = { 0 };
+	if (r->compression == RCTL__AGENT__V1__COMPRESSION__COMPRESSION_ZSTD) {
+		cr_assert_eq(pack_open(payload, 8 << 20, &unpacked, NULL), 0);
+		w->packed_bytes = payload.len;
+		payload = buf_str(&unpacked);
+	}
 	cr_assert_eq(r->sequence, w->acked[p->stream] + 1, "stream %d: %llu behind %llu", p->stream,
 		     (unsigned long long)r->sequence, (unsigned long long)w->acked[p->stream]);
 	if (r->type == RCTL__AGENT__V1__RECORD_TYPE__RECORD_TYPE_METRICS) {
@@ -218,6 +225,7 @@ static void push_record(struct world *w, struct stream_state *p, const Rctl__Age
 	} else if (r->type == RCTL__AGENT__V1__RECORD_TYPE__RECORD_TYPE_EVENTS) {
 		w->events++;
 	}
+	buf_fini(&unpacked);
 	w->acked[p->stream] = r->sequence;
 	Rctl__Agent__V1__PushResponse m = RCTL__AGENT__V1__PUSH_RESPONSE__INIT;
 	Rctl__Agent__V1__Ack ack;
@@ -431,6 +439,7 @@ Test(agent_link, an_agent_registers_runs_what_it_is_given_and_reports, .timeout 
 	until(&w, w.metrics >= 2 && w.events >= 2 && w.lines >= 3);
 	cr_assert(w.has_cpu);
 	cr_assert_lt(w.metric_bytes, 16384);
+	cr_assert_gt(w.packed_bytes, 0, "records travel packed");
 
 	ask_log(&w, "u-1", false, 0);
 	until(&w, w.log_done);

@@ -392,6 +392,19 @@ Test(agent_pods, images_without_a_driver_are_a_clear_condition, .timeout = 120)
 	cr_assert(str_is(json_str(json_dig(ctr(&w, 0), "state", "waiting", "reason", NULL)),
 			 "RuntimeUnavailable"));
 	cr_assert(str_is(json_str(json_getc(&w.status, "reason")), "RuntimeUnavailable"));
+	const struct json *list = json_getc(&w.status, "conditions");
+	size_t unready = 0;
+	for (size_t i = 0; i < json_len(list); i++) {
+		const struct json *c = json_at(list, i);
+		if (str_is(json_str(json_getc(c, "type")), "PodScheduled"))
+			continue;
+		unready++;
+		cr_expect(str_is(json_str(json_getc(c, "status")), "False"));
+		cr_expect(str_is(json_str(json_getc(c, "reason")), "RuntimeUnavailable"));
+		cr_expect(str_find_str(json_str(json_getc(c, "message")), STR("runs no images"),
+				       0) >= 0);
+	}
+	cr_expect_eq(unready, 3);
 	remove_and_forget(&w);
 	world_free(&w);
 }
