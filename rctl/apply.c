@@ -1,4 +1,6 @@
 /* apply, create, diff: documents to the server. */
+#include "apply.h"
+
 #include "plan.h"
 #include "rctl.h"
 #include "sets.h"
@@ -23,44 +25,65 @@ static const char *dry_text(const struct rctl *r)
 				       : "";
 }
 
-/* The revision that the object has now; "" when it is not there. */
-static struct str revision_now(struct rctl *r, const char *path)
+void apply_before(struct rctl *r, const char *path, struct before *ret)
 {
 	struct reply reply;
-	struct json obj;
-	struct str rev = STR("");
-	if (rctl_get(
-		    r, path,
-		    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json",
-		    &reply) == 0 &&
-	    json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply.body)), NULL, &obj, NULL) ==
-		    0)
-		rev = json_str(json_dig(&obj, "metadata", "resourceVersion", NULL));
+	bool whole = rctl_dry(r, "server");
+	*ret = (struct before){ .revision = STR("") };
+	if (rctl_get(r, path,
+		     whole ? NULL
+			   : "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,"
+			     "application/json",
+		     &reply) == 0 &&
+	    json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply.body)), NULL, &ret->live,
+		       NULL) == 0) {
+		ret->there = true;
+		ret->revision = json_str(json_dig(&ret->live, "metadata", "resourceVersion", NULL));
+	}
 	reply_fini(&reply);
-	return rev;
+}
+
+const char *apply_outcome(struct rctl *r, const struct before *b, int status,
+			  const struct json *obj)
+{
+	if (status == 201 || !b->there)
+		return "created";
+	bool same;
+	if (rctl_dry(r, "server")) {
+		struct json x = changes_wanted(&r->arena, &b->live);
+		struct json y = changes_wanted(&r->arena, obj);
+		same = json_equal(&x, &y);
+	} else {
+		same = str_eq(b->revision,
+			      json_str(json_dig(obj, "metadata", "resourceVersion", NULL)));
+	}
+	return same ? "unchanged" : "configured";
+}
+
+int apply_say(struct rctl *r, struct document *d, const struct client_resource *res,
+	      struct json *obj, const char *outcome)
+{
+	struct error err = { 0 };
+	d->uid = json_str(json_dig(obj, "metadata", "uid", NULL));
+	if (*r->opt.output)
+		return print_object(r, obj, &err) ? rctl_fail(&err) : 0;
+	(void)printf(
+		"%.*s %s%s\n",
+		STR_ARG(rctl_name_of(r, res, json_str(json_dig(obj, "metadata", "name", NULL)))),
+		outcome, dry_text(r));
+	(void)fflush(stdout);
+	return 0;
 }
 
 static int show(struct rctl *r, struct document *d, const struct client_resource *res,
-		const struct reply *reply, struct str before)
+		const struct reply *reply, const struct before *before)
 {
 	struct error err = { 0 };
 	struct json obj;
 	if (json_parse(&r->arena, arena_str(&r->arena, buf_str(&reply->body)), NULL, &obj, &err) !=
 	    0)
 		return rctl_fail(&err);
-	d->uid = json_str(json_dig(&obj, "metadata", "uid", NULL));
-	if (*r->opt.output)
-		return print_object(r, &obj, &err) ? rctl_fail(&err) : 0;
-	struct str after = json_str(json_dig(&obj, "metadata", "resourceVersion", NULL));
-	const char *what = reply->status == 201                  ? "created"
-			   : before.len && str_eq(before, after) ? "unchanged"
-								 : "configured";
-	(void)printf(
-		"%.*s %s%s\n",
-		STR_ARG(rctl_name_of(r, res, json_str(json_dig(&obj, "metadata", "name", NULL)))),
-		what, dry_text(r));
-	(void)fflush(stdout);
-	return 0;
+	return apply_say(r, d, res, &obj, apply_outcome(r, before, reply->status, &obj));
 }
 
 /* Sends one document: 0 or 1. */
@@ -85,11 +108,11 @@ static int send_one(struct rctl *r, struct document *d, bool create)
 	const char *dry_query = rctl_dry(r, "server") ? "&dryRun=All" : "";
 	struct json *meta = json_getc(&d->obj, "metadata");
 	(void)json_removec(meta, "managedFields");
-	struct str before = STR("");
+	struct before before = { 0 };
 	if (create)
 		path = client_path(&r->arena, res, json_str(json_getc(meta, "namespace")), STR(""));
 	else if (!*r->opt.output)
-		before = revision_now(r, path);
+		apply_before(r, path, &before);
 	const char *force = create ? "" : r->opt.force_conflicts ? "&force=true" : "&force=false";
 	struct reply reply;
 	int rc = rctl_call(r,
@@ -104,7 +127,7 @@ static int send_one(struct rctl *r, struct document *d, bool create)
 	if (rc)
 		manifest_blame(r, d, &reply);
 	else
-		rc = show(r, d, res, &reply, before);
+		rc = show(r, d, res, &reply, &before);
 	reply_fini(&reply);
 	return rc ? 1 : 0;
 }
@@ -191,17 +214,19 @@ static int apply_planned(struct rctl *r, struct documents *ds)
 	int status = 0;
 	for (size_t i = 0; i < ds->len && !status; i++) {
 		status = still_planned(r, &ds->list[i], &p.steps[i]);
-		if (!status)
+		if (!status && !r->opt.atomic)
 			status = send_one(r, &ds->list[i], false);
 	}
-	return status;
+	return status || !r->opt.atomic ? status : apply_atomic(r, ds);
 }
 
 /* ---- apply ---- */
 
 static int apply_documents(struct rctl *r, struct documents *ds)
 {
-	return r->opt.plan ? apply_planned(r, ds) : each(r, ds, false);
+	if (r->opt.plan)
+		return apply_planned(r, ds);
+	return r->opt.atomic && !rctl_dry(r, "client") ? apply_atomic(r, ds) : each(r, ds, false);
 }
 
 static int apply_set(struct rctl *r, struct documents *ds)

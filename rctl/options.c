@@ -46,6 +46,8 @@ static const struct flag flags[] = {
 	  "ago (10m)" },
 	{ "plan", 0, T_STR, AT(plan), OPT_APPLY, "HASH",
 	  "apply only if it is still what 'rctl plan' showed with this hash" },
+	{ "atomic", 0, T_BOOL, AT(atomic), OPT_APPLY, NULL,
+	  "all documents or none, in one transaction of the server" },
 	{ "applyset", 0, T_STR, AT(set), OPT_APPLY, "NAME",
 	  "remember what was applied as the set of this name, in the namespace" },
 	{ "prune", 0, T_BOOL, AT(prune), OPT_APPLY, NULL,

@@ -37,7 +37,7 @@ struct options {
 	/* writes */
 	const char *dry_run; /* none, server, client */
 	const char *field_manager, *plan, *set;
-	bool prune;
+	bool prune, atomic;
 	const char *propagation;
 	bool force, force_conflicts, all, now, wait_given, wait, server_side, overwrite;
 	int64_t grace_s;    /* -1 = the object's own */

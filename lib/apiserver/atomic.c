@@ -274,13 +274,14 @@ static bool is_failed(const struct atomic_item *it)
 	return it->status >= 400;
 }
 
-static void put_items(const struct atomic *t, struct buf *out)
+static void put_items(const struct atomic *t, bool any_failed, struct buf *out)
 {
 	buf_adds(out, "[");
 	for (size_t i = 0; i < t->len; i++) {
 		const struct atomic_item *it = &t->items[i];
 		buf_addf(out, "%s{\"code\":%d", i ? "," : "", it->status);
-		if (it->reply.len) {
+		/* Of a set that failed only why. */
+		if (it->reply.len && (is_failed(it) || !any_failed)) {
 			buf_adds(out, is_failed(it) ? ",\"status\":" : ",\"object\":");
 			buf_add_str(out, it->reply);
 		}
@@ -299,7 +300,7 @@ static void reply_done(struct req *outer)
 			 (long long)t->results[0].rev,
 			 (long long)t->results[t->writes_len - 1].rev);
 	buf_adds(&out, "\"items\":");
-	put_items(t, &out);
+	put_items(t, false, &out);
 	buf_adds(&out, "}\n");
 	req_reply_text(outer, 200, "application/json", &out);
 }
@@ -321,7 +322,7 @@ static void reply_failed(struct req *outer, const struct atomic_item *first, siz
 				       "requests[%zu]: %.*s",
 				       failed, t->len, (size_t)(first - t->items), STR_ARG(why))));
 	json_write(&out, &st);
-	put_items(t, &items);
+	put_items(t, true, &items);
 	out.len--; /* its closing brace */
 	buf_addf(&out, ",\"items\":");
 	buf_add_str(&out, buf_str(&items));

@@ -114,8 +114,7 @@ void client_cancel(struct client_call *call)
 
 /* ---- answers ---- */
 
-/* What a Status object says; whatever else came is quoted in short. */
-static void read_status(int status, struct str body, struct error *err)
+void client_read_status(int status, struct str body, struct error *err)
 {
 	struct arena a = { 0 };
 	struct json j;
@@ -140,7 +139,7 @@ static void on_done(void *arg, int status, struct str reply, const struct error 
 	struct error failed = { 0 };
 	struct str body = call->on_data ? buf_str(&call->failure) : reply;
 	if (!err && status >= 400) {
-		read_status(status, body, &failed);
+		client_read_status(status, body, &failed);
 		err = &failed;
 	}
 	list_del(&call->link); /* client_free() from done must not meet it again */

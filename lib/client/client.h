@@ -64,6 +64,9 @@ void client_set_fence(struct client *c, const char *fence);
  */
 typedef void (*client_done_fn)(void *arg, int status, struct str body, const struct error *err);
 
+/* What a failed answer's Status says, as err of client_done_fn does; whatever else came is quoted in short. */
+void client_read_status(int status, struct str body, struct error *err);
+
 struct client_request {
 	const char *method;
 	const char *path;         /* "/api/v1/pods?limit=500"; below the server's base path */

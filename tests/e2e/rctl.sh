@@ -108,6 +108,30 @@ hash=$(rctl plan -f "$dir/set.yaml" | sed -n 's/^Plan \([0-9a-f]*\):.*/\1/p')
 has "apply of the plan" 'configmap/one configured' rctl apply --plan "$hash" -f "$dir/set.yaml"
 has "nothing left" '0 to create, 0 to change' rctl plan -f "$dir/set.yaml"
 
+say "all or none"
+cat >"$dir/all.yaml" <<'END'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: together, namespace: team}
+data: {v: "1"}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: team, labels: {tier: front}}
+END
+has "dry run" 'configmap/together created .server dry run' rctl apply --atomic --dry-run=server -f "$dir/all.yaml"
+no "and nothing is there" 1 'not found' rctl get ns team
+has "a set" 'applied as one: revisions [0-9]+ to [0-9]+' rctl apply --atomic -f "$dir/all.yaml"
+has "a set again" 'nothing to change' rctl apply --atomic -f "$dir/all.yaml"
+sed 's/v: "1"/v: "2"/; s/tier: front/"a b": front/' "$dir/all.yaml" >"$dir/none.yaml"
+no "a bad label" 1 'none.yaml:[68]: .*metadata.labels' rctl apply --atomic -f "$dir/none.yaml"
+grep -q 'nothing was applied: 1 of 2 documents' "$dir/out" || die "not said: $(cat "$dir/out")"
+is "the good one is not applied" 1 rctl get cm together -n team -o 'jsonpath={.data.v}'
+sed 's/v: "1"/v: "3"/' "$dir/all.yaml" >"$dir/three.yaml"
+hash=$(rctl plan -f "$dir/three.yaml" | sed -n 's/^Plan \([0-9a-f]*\):.*/\1/p')
+has "a plan as one" 'configmap/together configured' rctl apply --atomic --plan "$hash" -f "$dir/three.yaml"
+no "viewer" 1 'nothing was applied: 2 of 2' rctl --kubeconfig "$dir/viewer.kubeconfig" apply --atomic -f "$dir/all.yaml"
+
 say "history, get --at, undo"
 before=$(rv cm/one)
 has "a change" patched rctl patch cm one --type=merge -p '{"data":{"color":"green"}}'
