@@ -1,6 +1,7 @@
 #include "logs.h"
 
 #include "agent/v1/agent.pb-c.h"
+#include "apiserver/passage.h"
 #include "apiserver/relay.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,6 +18,9 @@
 #include <stdio.h>
 
 enum { ANSWER_MS = 10000 };
+
+/* What is stored is wanted, whatever the node has: also between servers of a cluster, when the node was asked. */
+#define STORED_HEADER "rctl-stored"
 
 struct logs {
 	struct apiserver *api;
@@ -41,7 +45,12 @@ struct query {
 	/* The lines that the log store has, when the node does not give them. */
 	struct lstore_cursor *cursor;
 	bool cursor_waits; /* for room */
-	struct error why;  /* the node does not */
+	/* The same from the server that has the log database; and as whom, with what, it is asked. */
+	struct peerway_call *far;
+	struct auth_user user;
+	struct str target;
+	bool only_stored, is_last; /* is_last: asked by a server that takes us for the owner */
+	struct error why;          /* the node does not */
 };
 
 static struct str id_key(const uint64_t *id)
@@ -66,6 +75,8 @@ static void query_free(struct query *q)
 	let_go(q);
 	if (q->cursor)
 		lstore_close(q->cursor);
+	if (q->far)
+		peerway_cancel(q->far);
 	relay_done(q->relay);
 	arena_fini(&q->arena);
 	mem_free(q);
@@ -103,12 +114,64 @@ static void on_piece(void *arg, const struct error *err, struct str text, bool e
 	}
 }
 
+static void on_far_data(void *arg, int status, struct str data)
+{
+	struct query *q = arg;
+	if (status != 200)
+		return;
+	q->begun = true;
+	relay_begin(q->relay, 200, STR("text/plain; charset=utf-8"));
+	relay_write(q->relay, data);
+	if (relay_full(q->relay))
+		peerway_pause(q->far);
+}
+
+static void on_far_done(void *arg, int status, struct str reply, const struct error *err)
+{
+	struct query *q = arg;
+	(void)reply;
+	q->far = NULL;
+	q->ended = true;
+	if (err || status != 200) {
+		relay_fail(q->relay, err ? err : &q->why);
+		return;
+	}
+	relay_begin(q->relay, 200, STR("text/plain; charset=utf-8"));
+	relay_end(q->relay);
+}
+
+/* Asks the server that has the log database; false when there is none. */
+static bool from_owner(struct query *q)
+{
+	static const struct fetch_header stored[] = { { STORED_HEADER, "true" }, { 0 } };
+	q->far = peerway_send(q->logs->peerway, &(struct peerway_request){
+							.store = PEERS_LOGS,
+							.method = "GET",
+							.path = q->target.p,
+							.user = q->user.name,
+							.groups = q->user.groups,
+							.groups_len = q->user.groups_len,
+							.extra = stored,
+							.idle_ms = ANSWER_MS,
+							.on_data = on_far_data,
+							.on_done = on_far_done,
+							.arg = q,
+						});
+	return q->far;
+}
+
 /* The node does not answer, or has nothing (any more): `why` stands unless lines are stored. */
 static void from_store(struct query *q, enum err_code code, const char *why)
 {
-	if (!q->logs->store || q->begun || q->cursor) {
+	if (!q->logs->store || q->begun || q->cursor || q->far) {
 		fail(q, code, why);
 		return;
+	}
+	if (!q->is_last && intake_down(lstore_intake(q->logs->store))) {
+		let_go(q);
+		(void)error_set(&q->why, code, "%s", why);
+		if (from_owner(q))
+			return;
 	}
 	const struct lstore_query lq = { .uid = q->q.uid,
 					 .container = q->q.container,
@@ -136,6 +199,10 @@ static void on_start(struct relay *r, void *data)
 	struct query *q = data;
 	struct logs *l = q->logs;
 	q->relay = r;
+	if (q->only_stored) {
+		from_store(q, ERR_NOT_FOUND, "no lines are stored");
+		return;
+	}
 	struct session *s = agents_session(l->agents, q->node);
 	if (!s) {
 		from_store(q, ERR_UNAVAILABLE,
@@ -155,6 +222,8 @@ static void on_room(struct relay *r, void *data)
 	struct query *q = data;
 	if (q->stream)
 		rpc_stream_resume(q->stream);
+	if (q->far)
+		peerway_resume(q->far);
 	if (q->cursor_waits && !q->ended) {
 		q->cursor_waits = false;
 		lstore_next(q->cursor);
@@ -406,6 +475,21 @@ static int read_pod(struct query *q, const struct apiserver_info *info, struct e
 	return rc;
 }
 
+/* What a question to another server needs, when it comes to that. */
+static void keep_caller(struct query *q, struct http_request *req,
+			const struct apiserver_info *info)
+{
+	struct arena *a = &q->arena;
+	q->is_last = q->only_stored && http_request_header(req, PASSAGE_PEER_HEADER).len > 0;
+	q->user.name = arena_str(a, info->user->name);
+	q->user.groups_len = info->user->groups_len;
+	for (size_t i = 0; i < info->user->groups_len; i++)
+		q->user.groups[i] = arena_str(a, info->user->groups[i]);
+	q->target = req->query.len
+			    ? arena_strf(a, "%.*s?%.*s", STR_ARG(req->path), STR_ARG(req->query))
+			    : arena_str(a, req->path);
+}
+
 static void serve(void *arg, struct http_request *req, const struct apiserver_info *info)
 {
 	struct logs *l = arg;
@@ -417,11 +501,13 @@ static void serve(void *arg, struct http_request *req, const struct apiserver_in
 		rc = read_query(q, info->query, &err);
 	if (rc)
 		apiserver_fail(req, &err);
-	if (rc || peerway_take(l->peerway, req, info, q->node)) {
+	q->only_stored = http_request_header(req, STORED_HEADER).len > 0;
+	if (rc || (!q->only_stored && peerway_take(l->peerway, req, info, q->node))) {
 		arena_fini(&q->arena);
 		mem_free(q);
 		return;
 	}
+	keep_caller(q, req, info);
 	relay_new(req, l->loop, &relay_on, q);
 }
 

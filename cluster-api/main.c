@@ -202,8 +202,14 @@ static int start(void *state, struct daemon *d, struct error *err)
 		return rc;
 	agents_config(p, d);
 	p->logs = logs_new(p->api, daemon_loop(d));
-	p->telemetry = telemetry_new(&p->telemetry_cfg, p->api, daemon_loop(d), daemon_metrics(d),
-				     p->cluster);
+	p->telemetry = telemetry_new(&p->telemetry_cfg, &(struct telemetry_context){
+								.api = p->api,
+								.loop = daemon_loop(d),
+								.metrics = daemon_metrics(d),
+								.cluster = p->cluster,
+								.peers = p->peers,
+								.peerway = p->peerway,
+							});
 	p->methods[p->agents_cfg.more_len++] = logs_method(p->logs);
 	p->methods[p->agents_cfg.more_len++] = telemetry_method(p->telemetry);
 	p->agents_cfg.more = p->methods;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "json/json.h"
+#include "peerway.h"
 #include "selector/label.h"
 #include "sys/clock.h"
 #include "telemetry/mstore.h"
@@ -22,6 +23,7 @@ struct metricsapi {
 	struct apiserver *api;
 	struct loop *loop;
 	struct mstore *store;
+	struct peerway *peerway;
 };
 
 /* What one node, or one container, uses. */
@@ -376,16 +378,21 @@ static int read_request(struct asked *a, const struct http_request *req,
 
 static void serve(void *arg, struct http_request *req, const struct apiserver_info *info)
 {
+	struct metricsapi *m = arg;
+	if (intake_down(mstore_intake(m->store)) &&
+	    peerway_take_store(m->peerway, req, info, PEERS_METRICS))
+		return;
 	struct asked *a = mem_new(struct asked, 1);
-	a->api = arg;
+	a->api = m;
 	(void)!read_request(a, req, info, &a->err);
 	relay_new(req, a->api->loop, &RELAY, a);
 }
 
-struct metricsapi *metricsapi_new(struct apiserver *api, struct loop *loop, struct mstore *store)
+struct metricsapi *metricsapi_new(struct apiserver *api, struct loop *loop, struct mstore *store,
+				  struct peerway *peerway)
 {
 	struct metricsapi *m = mem_new(struct metricsapi, 1);
-	*m = (struct metricsapi){ api, loop, store };
+	*m = (struct metricsapi){ api, loop, store, peerway };
 	const struct apiserver_route r = { .prefix = PREFIX,
 					   .fn = serve,
 					   .closed = relay_closed,

@@ -11,9 +11,11 @@
 
 struct metricsapi;
 struct mstore;
+struct peerway;
 
-/* Group and routes, before apiserver_start(); `loop` carries the answers. */
-struct metricsapi *metricsapi_new(struct apiserver *api, struct loop *loop, struct mstore *store);
+/* Group and routes, before apiserver_start(); `loop` carries the answers; another server's through `peerway`. */
+struct metricsapi *metricsapi_new(struct apiserver *api, struct loop *loop, struct mstore *store,
+				  struct peerway *peerway);
 /* After the store is gone. */
 struct metricsapi *metricsapi_free(struct metricsapi *m);
 

@@ -28,6 +28,8 @@ struct server {
 	char *name, *url, *advertise, *region, *network_az;
 	int64_t at_us;       /* its row's time */
 	uint64_t changed_ms; /* when we saw that change */
+	unsigned stores;     /* enum peers_store */
+	uint64_t stores_ms;  /* when we saw those change */
 };
 
 struct peers {
@@ -36,8 +38,9 @@ struct peers {
 	struct map nodes, servers;
 	int64_t offset_us; /* database's Unix time - our monotonic time */
 	uint64_t round;
-	bool threaded;
-	int wake; /* eventfd: the thread is to end */
+	unsigned stores; /* that this server has open */
+	bool threaded, stop;
+	int wake; /* eventfd: there is something to tell, or the thread is to end */
 	pthread_t thread;
 };
 
@@ -81,7 +84,39 @@ void peers_left(struct peers *p, struct str node)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
+void peers_owns(struct peers *p, enum peers_store store, bool owns)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	unsigned now = owns ? p->stores | store : p->stores & ~(unsigned)store;
+	bool news = now != p->stores;
+	p->stores = now;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (news && p->wake >= 0)
+		(void)eventfd_write(p->wake, 1);
+}
+
 /* ---- questions ---- */
+
+struct str peers_owner(struct peers *p, struct arena *a, enum peers_store store)
+{
+	const struct server *owner = NULL;
+	struct str url = STR("");
+	uint64_t now = clock_mono_ms();
+	size_t pos = 0;
+	void *v = NULL;
+	(void)pthread_mutex_lock(&p->lock);
+	while (map_next(&p->servers, &pos, NULL, &v)) {
+		const struct server *s = v;
+		/* of two, the older word is that of a server that just died */
+		if ((s->stores & store) && fresh(s, now) &&
+		    (!owner || s->stores_ms > owner->stores_ms))
+			owner = s;
+	}
+	if (owner)
+		url = arena_str(a, str_of(owner->url));
+	(void)pthread_mutex_unlock(&p->lock);
+	return url;
+}
 
 int64_t peers_heartbeat_us(struct peers *p, struct str node)
 {
@@ -188,6 +223,9 @@ static int on_row(void *arg, const struct sql_value *row, size_t columns, struct
 		take(&s->advertise, row[2].s);
 		take(&s->region, row[3].s);
 		take(&s->network_az, row[4].s);
+		if (first || s->stores != (unsigned)row[7].i)
+			s->stores_ms = now;
+		s->stores = (unsigned)row[7].i;
 		if (first || fresh(s, now))
 			take_nodes(p, s, row[6].s);
 	}
@@ -206,7 +244,7 @@ static int on_time(void *arg, const struct sql_value *row, size_t columns, struc
 	return 0;
 }
 
-static void print_nodes(struct peers *p, struct buf *out)
+static void print_nodes(struct peers *p, struct buf *out, int64_t *stores)
 {
 	size_t pos = 0;
 	struct str name;
@@ -218,6 +256,7 @@ static void print_nodes(struct peers *p, struct buf *out)
 			buf_addf(out, "%.*s %" PRId64 "\n", STR_ARG(name), s->us);
 	}
 	p->round++;
+	*stores = p->stores;
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -225,28 +264,35 @@ static void print_nodes(struct peers *p, struct buf *out)
 static int turn(struct peers *p, struct sql *db, struct error *err)
 {
 	struct buf nodes = { 0 };
-	print_nodes(p, &nodes);
+	int64_t stores = 0;
+	print_nodes(p, &nodes, &stores);
 	const struct sql_value row[] = {
-		sql_text(str_of(p->cfg.server)),     sql_text(str_of(p->cfg.url)),
-		sql_text(str_of(p->cfg.advertise)),  sql_text(str_of(p->cfg.region)),
-		sql_text(str_of(p->cfg.network_az)), sql_text(buf_str(&nodes)),
+		sql_text(str_of(p->cfg.server)),
+		sql_text(str_of(p->cfg.url)),
+		sql_text(str_of(p->cfg.advertise)),
+		sql_text(str_of(p->cfg.region)),
+		sql_text(str_of(p->cfg.network_az)),
+		sql_text(buf_str(&nodes)),
+		sql_int(stores),
 	};
 	int rc = sql_exec(
 		db,
 		"INSERT INTO rctl_apiserver(name, url, advertise, region, network_az, nodes, "
-		"at_us) "
-		"VALUES ($1, $2, $3, $4, $5, $6, "
+		"stores, at_us) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, "
 		"(extract(epoch FROM clock_timestamp()) * 1000000)::bigint) "
 		"ON CONFLICT (name) DO UPDATE SET url = excluded.url, "
 		"advertise = excluded.advertise, region = excluded.region, "
-		"network_az = excluded.network_az, nodes = excluded.nodes, at_us = excluded.at_us "
+		"network_az = excluded.network_az, nodes = excluded.nodes, "
+		"stores = excluded.stores, at_us = excluded.at_us "
 		"RETURNING at_us",
-		row, 6, on_time, p, NULL, err);
+		row, 7, on_time, p, NULL, err);
 	if (rc == 0)
-		rc = sql_exec(db,
-			      "SELECT name, url, advertise, region, network_az, at_us, nodes "
-			      "FROM rctl_apiserver WHERE name <> $1 ORDER BY at_us DESC LIMIT 64",
-			      row, 1, on_row, p, NULL, err);
+		rc = sql_exec(
+			db,
+			"SELECT name, url, advertise, region, network_az, at_us, nodes, stores "
+			"FROM rctl_apiserver WHERE name <> $1 ORDER BY at_us DESC LIMIT 64",
+			row, 1, on_row, p, NULL, err);
 	buf_fini(&nodes);
 	return rc;
 }
@@ -260,7 +306,9 @@ static int open_table(struct peers *p, struct sql **db, struct error *err)
 		*db,
 		"CREATE UNLOGGED TABLE IF NOT EXISTS rctl_apiserver (name TEXT PRIMARY KEY, "
 		"url TEXT NOT NULL, advertise TEXT NOT NULL, region TEXT NOT NULL, "
-		"network_az TEXT NOT NULL, at_us BIGINT NOT NULL, nodes TEXT NOT NULL)",
+		"network_az TEXT NOT NULL, at_us BIGINT NOT NULL, nodes TEXT NOT NULL);"
+		"ALTER TABLE rctl_apiserver ADD COLUMN IF NOT EXISTS stores BIGINT NOT NULL "
+		"DEFAULT 0",
 		err);
 	const struct sql_value old = sql_int((int64_t)PEERS_FORGET_MS * 1000);
 	if (rc == 0)
@@ -273,11 +321,17 @@ static int open_table(struct peers *p, struct sql **db, struct error *err)
 	return rc;
 }
 
-/* false: the end. */
+/* Until the time is over or there is something to tell; false: the end. */
 static bool sleep_ms(struct peers *p, int ms)
 {
 	struct pollfd wake = { .fd = p->wake, .events = POLLIN };
-	return poll(&wake, 1, ms) == 0;
+	eventfd_t count;
+	if (poll(&wake, 1, ms) == 1)
+		(void)eventfd_read(p->wake, &count);
+	(void)pthread_mutex_lock(&p->lock);
+	bool stop = p->stop;
+	(void)pthread_mutex_unlock(&p->lock);
+	return !stop;
 }
 
 static void *run(void *arg)
@@ -360,6 +414,9 @@ struct peers *peers_free(struct peers *p)
 	if (!p)
 		return NULL;
 	if (p->threaded) {
+		(void)pthread_mutex_lock(&p->lock);
+		p->stop = true;
+		(void)pthread_mutex_unlock(&p->lock);
 		(void)eventfd_write(p->wake, 1);
 		(void)pthread_join(p->thread, NULL);
 	}

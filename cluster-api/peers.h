@@ -1,6 +1,6 @@
 /*
  * peers - what the API servers of one cluster tell each other: which nodes each has on the line, when it last heard of
- * them, where it is reached.
+ * them, which telemetry databases it has opened, where it is reached.
  *
  * Soft state (docs/adr/0003).  On PostgreSQL each server writes one row of the unlogged table rctl_apiserver a turn and
  * reads the others'; on SQLite and in memory there is one server, and nothing is written.
@@ -9,7 +9,7 @@
  * server knows it, and never changed after: so every server shows the same time, and a node that is silent
  * looks silent whoever is asked.
  *
- * Threads: peers_heard() and peers_left() on the agents' loop, the questions anywhere.
+ * Threads: peers_heard() and peers_left() on the agents' loop, all else anywhere.
  */
 #ifndef PEERS_H
 #define PEERS_H
@@ -32,6 +32,9 @@ enum {
 	PEERS_MAX = 64,
 };
 
+/* Databases that belong to one server at a time (telemetry/intake.h). */
+enum peers_store { PEERS_METRICS = 1, PEERS_LOGS = 2 };
+
 struct peers_config {
 	const char *store_url;
 	const char *server; /* name of this instance; one a process of the cluster */
@@ -52,6 +55,11 @@ struct peers *peers_free(struct peers *p);
 void peers_heard(struct peers *p, struct str node);
 /* Its stream ended here. */
 void peers_left(struct peers *p, struct str node);
+
+/* This server has the database now, or has it no longer: the others are told at once. */
+void peers_owns(struct peers *p, enum peers_store store, bool owns);
+/* URL of the other server that said last that it has it; "" when none does.  In the arena. */
+struct str peers_owner(struct peers *p, struct arena *a, enum peers_store store);
 
 /* Unix µs of the last heartbeat that any server heard; 0 = none is known. */
 int64_t peers_heartbeat_us(struct peers *p, struct str node);

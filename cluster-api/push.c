@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "grpc/message.h"
 #include "push_events.h"
+#include "pushway.h"
 #include "telemetry/intake.h"
 #include "telemetry/record.h"
 #include "topology.h"
@@ -27,6 +28,7 @@ struct stream {
 	struct push *push;
 	struct rpc_stream *rpc; /* NULL: gone */
 	struct intake_stream *in;
+	struct pushway_stream *far; /* instead of `in`: another server has the database */
 	struct push_events *events;
 	char *node;
 	uint64_t pending_records, pending_bytes;
@@ -35,7 +37,7 @@ struct stream {
 
 static void stream_free(struct stream *s)
 {
-	if (s->rpc || s->in || s->events)
+	if (s->rpc || s->in || s->far || s->events)
 		return;
 	mem_free(s->node);
 	mem_free(s);
@@ -118,6 +120,7 @@ static void on_closed(void *arg)
 {
 	struct stream *s = arg;
 	s->in = NULL;
+	s->far = NULL;
 	stream_free(s);
 }
 
@@ -144,16 +147,11 @@ static void events_closed(void *arg)
 
 /* ---- what the agent says ---- */
 
-static void open_store(struct stream *s, struct intake *in, const struct request *q)
+static void open_here(struct stream *s, struct intake *in, const struct request *q)
 {
 	struct arena a = { 0 };
 	struct buf key = { 0 };
 	struct apiserver *api = s->push->cfg.api;
-	if (!in) {
-		rpc_stream_end(s->rpc, RPC_UNIMPLEMENTED,
-			       "this server has no store for this stream");
-		return;
-	}
 	buf_addf(&key, "/nodes//%s", s->node);
 	struct watch_snap *snap = watch_snap_get(apiserver_cache(api));
 	const struct intake_open open = {
@@ -170,7 +168,23 @@ static void open_store(struct stream *s, struct intake *in, const struct request
 	arena_fini(&a);
 }
 
-static void on_open_request(struct stream *s, const struct request *q)
+static void open_store(struct stream *s, enum peers_store store, const struct request *q,
+		       struct str msg)
+{
+	const struct push_config *cfg = &s->push->cfg;
+	struct intake *in = store == PEERS_LOGS ? cfg->logs : cfg->metrics;
+	if (!in) {
+		rpc_stream_end(s->rpc, RPC_UNIMPLEMENTED,
+			       "this server has no store for this stream");
+		return;
+	}
+	if (intake_down(in))
+		s->far = pushway_open(cfg->peerway, store, str_of(s->node), msg, &INTAKE, s);
+	if (!s->far)
+		open_here(s, in, q);
+}
+
+static void on_open_request(struct stream *s, const struct request *q, struct str msg)
 {
 	static const struct push_events_handlers events = { events_stored, events_failed,
 							    events_closed };
@@ -182,10 +196,10 @@ static void on_open_request(struct stream *s, const struct request *q)
 	s->opened = true;
 	switch (q->stream) {
 	case RCTL__AGENT__V1__STREAM__STREAM_METRICS:
-		open_store(s, s->push->cfg.metrics, q);
+		open_store(s, PEERS_METRICS, q, msg);
 		break;
 	case RCTL__AGENT__V1__STREAM__STREAM_LOGS:
-		open_store(s, s->push->cfg.logs, q);
+		open_store(s, PEERS_LOGS, q, msg);
 		break;
 	case RCTL__AGENT__V1__STREAM__STREAM_EVENTS:
 		s->events = push_events_new(s->push->cfg.api, s->push->cfg.loop, str_of(s->node),
@@ -198,7 +212,7 @@ static void on_open_request(struct stream *s, const struct request *q)
 	}
 }
 
-static void on_record(struct stream *s, const struct request *q)
+static void on_record(struct stream *s, const struct request *q, struct str msg)
 {
 	if (q->payload.len > RECORD_BYTES_MAX) {
 		rpc_stream_end(s->rpc, RPC_INVALID_ARGUMENT, "the record is too large");
@@ -210,7 +224,10 @@ static void on_record(struct stream *s, const struct request *q)
 	}
 	s->pending_records++;
 	s->pending_bytes += q->payload.len;
-	intake_stream_record(s->in, q->sequence, q->type, q->compression, q->payload);
+	if (s->far)
+		pushway_message(s->far, msg, true);
+	else
+		intake_stream_record(s->in, q->sequence, q->type, q->compression, q->payload);
 	if (s->pending_bytes > PENDING_BYTES_MAX || s->pending_records > PENDING_RECORDS_MAX) {
 		s->paused = true;
 		rpc_stream_pause(s->rpc);
@@ -230,13 +247,15 @@ static void method_message(void *arg, struct rpc_stream *rpc, struct str msg)
 		return;
 	}
 	if (q.kind == REQUEST_OPEN)
-		on_open_request(s, &q);
-	else if (q.kind != REQUEST_NONE && !s->in && !s->events)
+		on_open_request(s, &q, msg);
+	else if (q.kind != REQUEST_NONE && !s->in && !s->far && !s->events)
 		rpc_stream_end(rpc, RPC_FAILED_PRECONDITION, "the first message must be open");
 	else if (q.kind == REQUEST_SERIES && s->in)
 		intake_stream_series(s->in, q.series);
+	else if (q.kind == REQUEST_SERIES && s->far)
+		pushway_message(s->far, msg, false);
 	else if (q.kind == REQUEST_RECORD)
-		on_record(s, &q);
+		on_record(s, &q, msg);
 }
 
 static void method_open(void *arg, struct rpc_stream *rpc)
@@ -264,6 +283,8 @@ static void method_closed(void *arg, struct rpc_stream *rpc, bool cancelled)
 	/* The last word of either frees s. */
 	if (s->in)
 		intake_stream_close(s->in);
+	else if (s->far)
+		pushway_close(s->far);
 	else if (s->events)
 		push_events_close(s->events);
 	else

@@ -2,7 +2,7 @@
  * push - rpc Push: telemetry streams of agents into the stores, and their Events into the API.
  *
  * A stream is acknowledged when its store has committed it; a stream that runs ahead of the store is held
- * back by flow control.  Events become objects under the node's own user: their names are the agent's, so one that
+ * back by flow control.  When another server of the cluster has the database, streams go there (pushway.h).  Events become objects under the node's own user: their names are the agent's, so one that
  * comes again is the same one.
  */
 #ifndef PUSH_H
@@ -19,6 +19,7 @@ struct push_config {
 	struct loop *loop; /* of the gRPC server */
 	const char *cluster;
 	struct intake *metrics, *logs; /* NULL: streams of this kind are refused */
+	struct peerway *peerway;       /* to the server that has a database that this one has not */
 };
 
 struct push *push_new(const struct push_config *cfg);

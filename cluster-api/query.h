@@ -11,10 +11,15 @@
 #include "apiserver/apiserver.h"
 
 struct mstore;
+struct peerway;
 struct query;
 
-/* Routes, before apiserver_start(); `loop` carries the answers.  All are borrowed until query_free(). */
-struct query *query_new(struct apiserver *api, struct loop *loop, struct mstore *store);
+/*
+ * Routes, before apiserver_start(); `loop` carries the answers.  Whoever has the database answers: another server
+ * through `peerway`.  All are borrowed until query_free().
+ */
+struct query *query_new(struct apiserver *api, struct loop *loop, struct mstore *store,
+			struct peerway *peerway);
 /* After the store is gone. */
 struct query *query_free(struct query *q);
 

@@ -75,7 +75,25 @@ static void node_conditions(struct set *s, const struct json *list)
 	}
 }
 
-static void node_resources(struct set *s, const char *metric, const struct json *list)
+/* kube_node_info */
+static void node_info(struct set *s, const struct json *info)
+{
+	static const char *const names[][2] = {
+		{ "kernel_version", "kernelVersion" },
+		{ "os_image", "osImage" },
+		{ "container_runtime_version", "containerRuntimeVersion" },
+		{ "kubelet_version", "kubeletVersion" },
+		{ "system_uuid", "systemUUID" },
+	};
+	size_t len = s->len;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		set_add(s, names[i][0], json_str(json_getc(info, names[i][1])));
+	put(s, "kube_node_info", GAUGE, 1);
+	s->len = len;
+}
+
+/* One series for each resource of a list of quantities. */
+static void resources(struct set *s, const char *metric, const struct json *list)
 {
 	for (size_t i = 0; json_is(list, JSON_OBJECT) && i < json_len(list); i++) {
 		struct quantity q;
@@ -103,9 +121,10 @@ static bool on_node(void *arg, struct watch_obj *o)
 	struct set s = { .w = w };
 	set_add_all(&s, *l);
 	node_conditions(&s, json_dig(&doc, "status", "conditions", NULL));
-	node_resources(&s, "kube_node_status_capacity", json_dig(&doc, "status", "capacity", NULL));
-	node_resources(&s, "kube_node_status_allocatable",
-		       json_dig(&doc, "status", "allocatable", NULL));
+	node_info(&s, json_dig(&doc, "status", "nodeInfo", NULL));
+	resources(&s, "kube_node_status_capacity", json_dig(&doc, "status", "capacity", NULL));
+	resources(&s, "kube_node_status_allocatable",
+		  json_dig(&doc, "status", "allocatable", NULL));
 	put(&s, "kube_node_spec_unschedulable", GAUGE,
 	    json_bool(json_dig(&doc, "spec", "unschedulable", NULL), false));
 	return true;
@@ -134,6 +153,53 @@ static void container(struct set *s, const struct json *st)
 	s->len = len;
 }
 
+/* kube_pod_info and kube_pod_owner: a pod that nobody made has "<none>", as kube-state-metrics writes it. */
+static void pod_info(struct set *s, const struct json *pod)
+{
+	const struct json *owners = json_dig(pod, "metadata", "ownerReferences", NULL);
+	struct str kind = STR("<none>"), name = STR("<none>");
+	size_t len = s->len;
+	for (size_t i = 0; i < json_len(owners); i++) {
+		const struct json *o = json_at(owners, i);
+		bool controls = json_bool(json_getc(o, "controller"), false);
+		if (controls) {
+			kind = json_str(json_getc(o, "kind"));
+			name = json_str(json_getc(o, "name"));
+		}
+		set_add(s, "owner_kind", json_str(json_getc(o, "kind")));
+		set_add(s, "owner_name", json_str(json_getc(o, "name")));
+		put_with(s, "kube_pod_owner", 1, "owner_is_controller",
+			 controls ? STR("true") : STR("false"), NULL, STR(""));
+		s->len = len;
+	}
+	if (!json_len(owners)) {
+		set_add(s, "owner_kind", kind);
+		set_add(s, "owner_name", name);
+		put_with(s, "kube_pod_owner", 1, "owner_is_controller", STR("<none>"), NULL,
+			 STR(""));
+		s->len = len;
+	}
+	set_add(s, "host_ip", json_str(json_dig(pod, "status", "hostIP", NULL)));
+	set_add(s, "pod_ip", json_str(json_dig(pod, "status", "podIP", NULL)));
+	set_add(s, "priority_class", json_str(json_dig(pod, "spec", "priorityClassName", NULL)));
+	put_with(s, "kube_pod_info", 1, "created_by_kind", kind, "created_by_name", name);
+	s->len = len;
+}
+
+static void pod_resources(struct set *s, const struct json *containers)
+{
+	size_t len = s->len;
+	for (size_t i = 0; i < json_len(containers); i++) {
+		const struct json *c = json_at(containers, i);
+		set_add(s, "container", json_str(json_getc(c, "name")));
+		resources(s, "kube_pod_container_resource_requests",
+			  json_dig(c, "resources", "requests", NULL));
+		resources(s, "kube_pod_container_resource_limits",
+			  json_dig(c, "resources", "limits", NULL));
+		s->len = len;
+	}
+}
+
 static bool on_pod(void *arg, struct watch_obj *o)
 {
 	static const char *const phases[] = { "Pending", "Running", "Succeeded", "Failed",
@@ -158,6 +224,8 @@ static bool on_pod(void *arg, struct watch_obj *o)
 	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
 		put_with(&s, "kube_pod_status_phase", str_is(phase, phases[i]), "phase",
 			 str_of(phases[i]), NULL, STR(""));
+	pod_info(&s, &doc);
+	pod_resources(&s, json_dig(&doc, "spec", "containers", NULL));
 	const struct json *list = json_dig(&doc, "status", "containerStatuses", NULL);
 	for (size_t i = 0; i < json_len(list); i++)
 		container(&s, json_at(list, i));

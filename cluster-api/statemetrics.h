@@ -4,6 +4,10 @@
  *   kube_pod_status_phase{namespace,pod,uid,phase}          1 for the phase it is in, else 0
  *   kube_pod_container_status_restarts_total{…,container}   kube_pod_container_status_ready, _running, _waiting_reason,
  *   kube_pod_container_status_last_terminated_reason
+ *   kube_pod_info{…,host_ip,pod_ip,created_by_kind,created_by_name,priority_class}
+ *   kube_pod_owner{…,owner_kind,owner_name,owner_is_controller}
+ *   kube_pod_container_resource_requests{…,container,resource,unit}     kube_pod_container_resource_limits
+ *   kube_node_info{node,kernel_version,os_image,container_runtime_version,kubelet_version,system_uuid}
  *   kube_node_status_condition{node,condition,status}       kube_node_spec_unschedulable, kube_node_status_capacity
  *   kube_deployment_spec_replicas                           kube_deployment_status_replicas, …_ready, …_available,
  *   kube_deployment_status_replicas_unavailable, …_updated, kube_deployment_status_observed_generation,

@@ -4,21 +4,27 @@
 #include "base/mem.h"
 #include "metricsapi.h"
 #include "push.h"
+#include "pushway.h"
 #include "query.h"
 #include "statemetrics.h"
 #include "telemetry/lstore.h"
 #include "telemetry/mstore.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 struct telemetry {
 	struct mstore *metrics;
 	struct lstore *logs;
+	struct peers *peers;
+	struct pushway_owner posts;
 	struct push *push;
 	struct query *query;
 	struct metricsapi *metricsapi;
 	struct statemetrics state;
 	atomic_bool started;
+	/* why each database is not there, as logged last; of its store's thread */
+	struct error metrics_down, logs_down;
 };
 
 size_t telemetry_settings(struct telemetry_config *c, struct setting *rows, size_t cap)
@@ -134,23 +140,30 @@ static void collect(void *arg, struct mstore_collect *c)
 		statemetrics_collect(&t->state, c);
 }
 
-/* On the stores' threads. */
+/* On the store's thread, for each attempt: what is news is logged. */
+static void on_state(struct telemetry *t, enum peers_store store, const struct error *down)
+{
+	struct error *last = store == PEERS_LOGS ? &t->logs_down : &t->metrics_down;
+	const char *name = store == PEERS_LOGS ? "logs" : "metrics";
+	peers_owns(t->peers, store, !down);
+	if (!down)
+		log_info("telemetry-store-up", "store", LOG_S(name), NULL);
+	else if (down->code == ERR_CONFLICT && last->code != ERR_CONFLICT)
+		log_info("telemetry-store-elsewhere", "store", LOG_S(name), NULL);
+	else if (down->code != ERR_CONFLICT && strcmp(down->msg, last->msg) != 0)
+		log_warn("telemetry-store-down", "store", LOG_S(name), "error", LOG_S(down->msg),
+			 NULL);
+	*last = down ? *down : (struct error){ 0 };
+}
+
 static void on_metrics_state(void *arg, const struct error *down)
 {
-	(void)arg;
-	if (down)
-		log_warn("metrics-store-down", "error", LOG_S(down->msg), NULL);
-	else
-		log_info("metrics-store-up", NULL);
+	on_state(arg, PEERS_METRICS, down);
 }
 
 static void on_logs_state(void *arg, const struct error *down)
 {
-	(void)arg;
-	if (down)
-		log_warn("logs-store-down", "error", LOG_S(down->msg), NULL);
-	else
-		log_info("logs-store-up", NULL);
+	on_state(arg, PEERS_LOGS, down);
 }
 
 static void open_metrics(struct telemetry *t, const struct telemetry_config *cfg,
@@ -167,6 +180,7 @@ static void open_metrics(struct telemetry *t, const struct telemetry_config *cfg
 		.query_ms = cfg->query_ms,
 		.metrics = metrics,
 		.on_state = on_metrics_state,
+		.on_state_arg = t,
 		.collect = collect,
 		.collect_arg = t,
 		.collect_ms = STATEMETRICS_INTERVAL_MS,
@@ -186,27 +200,34 @@ static void open_logs(struct telemetry *t, const struct telemetry_config *cfg,
 		.memory_bytes_max = cfg->logs_memory_bytes,
 		.metrics = metrics,
 		.on_state = on_logs_state,
+		.on_state_arg = t,
 	};
 	t->logs = lstore_new(&l);
 }
 
-struct telemetry *telemetry_new(const struct telemetry_config *cfg, struct apiserver *api,
-				struct loop *loop, struct metrics *metrics, const char *cluster)
+struct telemetry *telemetry_new(const struct telemetry_config *cfg,
+				const struct telemetry_context *ctx)
 {
 	struct telemetry *t = mem_new(struct telemetry, 1);
-	struct push_config push = { .api = api, .loop = loop, .cluster = cluster };
-	t->state = (struct statemetrics){ api, cluster };
+	struct push_config push = {
+		.api = ctx->api, .loop = ctx->loop, .cluster = ctx->cluster, .peerway = ctx->peerway
+	};
+	t->peers = ctx->peers;
+	t->state = (struct statemetrics){ ctx->api, ctx->cluster };
 	if (cfg->metrics_store[0]) {
-		open_metrics(t, cfg, metrics);
-		t->query = query_new(api, loop, t->metrics);
-		t->metricsapi = metricsapi_new(api, loop, t->metrics);
+		open_metrics(t, cfg, ctx->metrics);
+		t->query = query_new(ctx->api, ctx->loop, t->metrics, ctx->peerway);
+		t->metricsapi = metricsapi_new(ctx->api, ctx->loop, t->metrics, ctx->peerway);
 		push.metrics = mstore_intake(t->metrics);
 	}
 	if (cfg->logs_store[0]) {
-		open_logs(t, cfg, metrics);
+		open_logs(t, cfg, ctx->metrics);
 		push.logs = lstore_intake(t->logs);
 	}
 	t->push = push_new(&push);
+	t->posts = (struct pushway_owner){ ctx->api, ctx->loop, ctx->cluster, push.metrics,
+					   push.logs };
+	pushway_add_route(&t->posts);
 	return t;
 }
 

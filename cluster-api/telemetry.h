@@ -1,12 +1,16 @@
 /*
  * telemetry - the metrics and log stores of resource-cluster-api, and all that speaks to them: settings, Push, queries,
  * metrics.k8s.io, state metrics.
+ *
+ * On PostgreSQL several servers may name the same databases: one has each open, whoever comes first, and the others hand
+ * pushes and queries on to it until they can have it themselves.
  */
 #ifndef TELEMETRY_H
 #define TELEMETRY_H
 
 #include "apiserver/apiserver.h"
 #include "grpc/server.h"
+#include "peerway.h"
 #include "settings/settings.h"
 
 struct lstore;
@@ -23,9 +27,18 @@ size_t telemetry_settings(struct telemetry_config *cfg, struct setting *rows, si
 
 struct telemetry;
 
+struct telemetry_context {
+	struct apiserver *api;
+	struct loop *loop; /* of the agents, and of peerway */
+	struct metrics *metrics;
+	const char *cluster;
+	struct peers *peers;
+	struct peerway *peerway;
+};
+
 /* Opens what the settings name and adds the routes; before apiserver_start(). */
-struct telemetry *telemetry_new(const struct telemetry_config *cfg, struct apiserver *api,
-				struct loop *loop, struct metrics *metrics, const char *cluster);
+struct telemetry *telemetry_new(const struct telemetry_config *cfg,
+				const struct telemetry_context *ctx);
 /* Behind apiserver_start(): the state of objects is sampled from now on. */
 void telemetry_start(struct telemetry *t);
 

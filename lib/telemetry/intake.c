@@ -290,6 +290,9 @@ static void lose(struct intake *in, const struct error *err)
 	in->retry_ms = in->retry_ms ? in->retry_ms * 2 : INTAKE_RETRY_MIN_MS;
 	if (in->retry_ms > INTAKE_RETRY_MAX_MS)
 		in->retry_ms = INTAKE_RETRY_MAX_MS;
+	/* An owner that dies is not to be missed for long. */
+	if (err->code == ERR_CONFLICT)
+		in->retry_ms = INTAKE_TAKEOVER_MS;
 	in->retry_at_ms = now + in->retry_ms;
 }
 

@@ -14,7 +14,8 @@
  * Tables: intake_state, series, push_mark, push_map, push_ref, part, journal_N.  The database belongs to one process at a
  * time (SQLite: lock=exclusive; PostgreSQL: an advisory lock on the schema).  When it cannot be had, or breaks, the
  * memory is dropped, streams fail with ERR_UNAVAILABLE and the worker tries again until it is there: agents keep
- * what was not acknowledged.
+ * what was not acknowledged.  While it belongs to another process, it tries each INTAKE_TAKEOVER_MS: so the database
+ * changes hands soon after its owner died.
  *
  * Threads: functions marked (worker) are for the store's callbacks on the worker thread, all others for any thread.
  */
@@ -41,6 +42,7 @@ enum {
 	INTAKE_BATCH_BYTES = 4 << 20,
 	INTAKE_RETRY_MIN_MS = 500, /* between attempts to open the database; doubled up to … */
 	INTAKE_RETRY_MAX_MS = 30000,
+	INTAKE_TAKEOVER_MS = 1000,
 };
 
 /* A record whose turn it is. */
@@ -94,7 +96,10 @@ struct intake_config {
 	int64_t label_bytes_max; /* names and values of one series */
 	struct metrics *metrics; /* may be NULL */
 	int64_t (*now_ms)(void); /* Unix time; NULL = the clock */
-	/* On the worker: the database is there (NULL), or why it is not.  For the log; may be NULL. */
+	/*
+	 * On the worker: the database is there (NULL), or why it is not (ERR_CONFLICT: it belongs to another
+	 * process); at each attempt.  May be NULL.
+	 */
 	void (*on_state)(void *arg, const struct error *down);
 	void *on_state_arg;
 	const struct intake_ops *ops;

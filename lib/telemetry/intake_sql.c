@@ -407,11 +407,13 @@ int intake_load(struct intake *in, struct error *err)
 	in->broken = false;
 	(void)snprintf(component, sizeof(component), "telemetry_%s", in->cfg.component);
 	in->generation = generation(in);
-	rc = sql_migrate(in->db, "telemetry_intake", STEPS, sizeof(STEPS) / sizeof(STEPS[0]), err);
+	/* First: whoever waits for the database leaves its tables alone. */
+	rc = own_database(in, err);
+	if (!rc)
+		rc = sql_migrate(in->db, "telemetry_intake", STEPS,
+				 sizeof(STEPS) / sizeof(STEPS[0]), err);
 	if (!rc)
 		rc = sql_migrate(in->db, component, in->cfg.steps, in->cfg.steps_len, err);
-	if (!rc)
-		rc = own_database(in, err);
 	intake_forget(in);
 	if (!rc)
 		rc = load_tables(in, err);

@@ -123,6 +123,8 @@ static const struct {
 	{ "get", "/openapi/v3", /*       */ "xxxxxxx." },
 	{ "get", "/metrics", /*          */ "xxxxx..." },
 	{ "get", "/configz", /*          */ "xx......" },
+	{ "post", "/agent/v1/push", /*   */ "xx...x.." },
+	{ "get", "/agent/v1/push", /*    */ "xxxx...." },
 	{ "post", "/clusters/a/api", /*  */ "xxxxxxx." }, /* decided by the cluster, as the same user */
 };
 
