@@ -103,7 +103,8 @@ struct store_handlers {
 	void (*on_compacted)(void *arg, int64_t rev);
 	/*
 	 * An epoch step: the open interval (last, first) of revisions was never
-	 * committed here; whoever holds one gets 410.
+	 * committed here; whoever holds one gets 410.  `first` itself is where the counter
+	 * stood behind the step: lists are at it until the next write.
 	 */
 	void (*on_epoch)(void *arg, int64_t last, int64_t first);
 	/*

@@ -162,7 +162,7 @@ static int epoch_row(void *arg, const struct sql_value *v, size_t columns, struc
 	(void)err;
 	struct store *s = arg;
 	if (s->cfg.handlers.on_epoch)
-		s->cfg.handlers.on_epoch(s->cfg.handlers.arg, v[1].i, v[0].i);
+		s->cfg.handlers.on_epoch(s->cfg.handlers.arg, v[1].i, v[0].i - 1);
 	return 0;
 }
 
@@ -577,8 +577,12 @@ static int log_row(void *arg, const struct sql_value *v, size_t columns, struct 
 	return 0;
 }
 
-/* The log of one epoch. */
-static int read_log(struct store *s, struct sql *db, int64_t rev, struct error *err)
+/*
+ * The log of one epoch up to `rev`, from a database in epoch min..max: another one behind the same
+ * address (a standby was promoted meanwhile) may never have had it.
+ */
+static int read_log(struct store *s, struct sql *db, int64_t rev, const int64_t epochs[2],
+		    struct error *err)
 {
 	int64_t from = store_rev(s);
 	if (from >= rev)
@@ -598,6 +602,8 @@ static int read_log(struct store *s, struct sql *db, int64_t rev, struct error *
 		store_lose(s, "other servers compacted the history that this one had not read");
 		rc = error_set(err, ERR_EXPIRED, "the history is compacted");
 	}
+	if (rc == 0 && (m.rev < rev || m.epoch < epochs[0] || m.epoch > epochs[1]))
+		rc = error_set(err, ERR_UNAVAILABLE, "the database changed while it was read");
 	if (rc == 0)
 		store_reader_end(r, rev);
 	else
@@ -617,13 +623,15 @@ int pg_catch_up(struct store *s, struct sql *db, int64_t rev, struct error *err)
 			  " ORDER BY epoch",
 			  &known, 1, step_row, &x, NULL, err);
 	for (size_t i = 0; i < x.n && rc == 0 && x.step[i].last < rev; i++) {
-		rc = read_log(s, db, x.step[i].last, err);
+		rc = read_log(s, db, x.step[i].last, (int64_t[]){ x.step[i].epoch, INT64_MAX },
+			      err);
 		if (rc == 0 && !store_step(s, x.step[i].epoch, x.step[i].last, x.step[i].first)) {
 			store_lose(s, "a failover lost writes that this server had told of");
 			rc = error_set(err, ERR_EXPIRED, "the history has changed");
 		}
 	}
-	return rc < 0 ? rc : read_log(s, db, rev, err);
+	int64_t epoch = x.n ? x.step[x.n - 1].epoch : known.i;
+	return rc < 0 ? rc : read_log(s, db, rev, (int64_t[]){ epoch, epoch }, err);
 }
 
 static int writer_catch_up(struct store *s, int64_t rev, struct error *err)

@@ -149,7 +149,7 @@ static int epoch_row(void *arg, const struct sql_value *v, size_t columns, struc
 	(void)err;
 	struct store *s = arg;
 	if (s->cfg.handlers.on_epoch)
-		s->cfg.handlers.on_epoch(s->cfg.handlers.arg, v[1].i, v[0].i);
+		s->cfg.handlers.on_epoch(s->cfg.handlers.arg, v[1].i, v[0].i - 1);
 	return 0;
 }
 

@@ -52,10 +52,10 @@ bool store_step(struct store *s, int64_t epoch, int64_t last, int64_t first)
 	pthread_mutex_lock(&s->delivering);
 	if (epoch > s->epoch) {
 		ok = store_rev(s) <= last;
-		s->epoch = epoch;
-		if (ok) {
+		if (ok) { /* else it stays unknown: no other thread may read on behind it */
+			s->epoch = epoch;
 			if (s->cfg.handlers.on_epoch)
-				s->cfg.handlers.on_epoch(s->cfg.handlers.arg, last, first);
+				s->cfg.handlers.on_epoch(s->cfg.handlers.arg, last, first - 1);
 			s->cfg.handlers.on_events(s->cfg.handlers.arg, NULL, 0, first - 1);
 			atomic_store_explicit(&s->delivered, first - 1, memory_order_release);
 		}
