@@ -62,6 +62,7 @@ struct agent {
 	struct loop_timer node_timer, metrics_timer;
 	uint64_t node_sent_ms;
 	struct samples samples;
+	struct nodemetrics collector;
 	struct ref_set last_refs;
 	/* a full assignment that is arriving in several messages */
 	struct buf *parts; /* its messages, packed */
@@ -456,7 +457,7 @@ static void on_metrics_timer(struct loop_timer *t)
 	int64_t step = a->cfg->metrics_interval_ms, now = clock_unix_ms() + step / 10;
 	struct buf b = { 0 };
 	samples_clear(&a->samples);
-	nodemetrics_collect(&a->samples);
+	nodemetrics_collect(&a->collector, &a->samples, loop_now_ms(a->loop));
 	podmgr_each_ctr(a->pods, true, container_metrics, &a->samples);
 	own_metrics(a);
 	samples_write(&a->samples, now - now % step, (uint32_t)step, &a->last_refs, &b);
@@ -677,6 +678,7 @@ int agent_new(struct loop *l, const struct agent_config *cfg, struct metrics *me
 		return rc;
 	}
 	samples_init(&a->samples, push_series(a->push[METRICS]));
+	nodemetrics_init(&a->collector, &node_roots_own, push_series(a->push[METRICS]));
 	checks_init(&a->checks, push_series(a->push[ALERTS]));
 	loop_timer_set(l, &a->node_timer, NODE_REFRESH_MS);
 	arm_metrics(a);
@@ -704,6 +706,7 @@ struct agent *agent_free(struct agent *a)
 	runtime_process_free(a->runtime);
 	cgroups_close(&a->cgroups);
 	samples_fini(&a->samples);
+	nodemetrics_fini(&a->collector);
 	mem_free(a->last_refs.refs);
 	forget_parts(a);
 	mem_free(a->parts);

@@ -1,21 +1,20 @@
-#include "nodemetrics.h"
-
-#include "sys/clock.h"
-#include "sys/file.h"
+#include "nodemetrics_priv.h"
 
 #include <ctype.h>
-#include <stdio.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
-enum { FILE_BYTES_MAX = 1 << 20, FIELDS_MAX = 32, MOUNTS_MAX = 128 };
+enum { FILE_BYTES_MAX = 1 << 20, READ_BYTES = 4096 };
+
+const struct node_roots node_roots_own = { "/proc", "/sys", "", "/run/udev/data" };
 
 static const double user_hz = 100; /* USER_HZ: fixed by the kernel's ABI on all our machines */
 
 /* Splits at blanks; returns how many fields there are, at most `cap`. */
-static size_t fields(struct str line, struct str *f, size_t cap)
+size_t nm_fields(struct str line, struct str *f, size_t cap)
 {
 	size_t n = 0, i = 0;
 	while (i < line.len && n < cap) {
@@ -30,11 +29,11 @@ static size_t fields(struct str line, struct str *f, size_t cap)
 	return n;
 }
 
-static double number(struct str s)
+double nm_number(struct str s)
 {
 	double v = 0, place = 1;
-	bool fraction = false;
-	for (size_t i = 0; i < s.len; i++) {
+	bool fraction = false, minus = s.len && s.p[0] == '-';
+	for (size_t i = minus; i < s.len; i++) {
 		if (s.p[i] == '.' && !fraction) {
 			fraction = true;
 			continue;
@@ -48,12 +47,103 @@ static double number(struct str s)
 			v = v * 10 + (s.p[i] - '0');
 		}
 	}
+	return minus ? -v : v;
+}
+
+double nm_hex(struct str s)
+{
+	double v = 0;
+	for (size_t i = 0; i < s.len && isxdigit((unsigned char)s.p[i]); i++) {
+		int c = tolower((unsigned char)s.p[i]);
+		v = v * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
+	}
 	return v;
 }
 
-static void name_of(char *to, size_t cap, struct str s)
+void nm_name(char *to, size_t cap, struct str s)
 {
 	snprintf(to, cap, "%.*s", STR_ARG(s));
+}
+
+/* ----------------------------------------------------------------------------------------- files */
+
+/* Files of the kernel have no size: they are read until there is no more. */
+void nodemetrics_read(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : 1;
+	while (n > 0 && out->len < FILE_BYTES_MAX) {
+		buf_reserve(out, READ_BYTES);
+		n = read(fd, out->p + out->len, out->cap - out->len - 1);
+		if (n > 0)
+			out->len += (size_t)n;
+	}
+	if (n < 0)
+		buf_clear(out);
+	if (fd >= 0)
+		close(fd);
+}
+
+bool nm_proc(struct nm *n, const char *name)
+{
+	char path[NM_PATH_MAX];
+	buf_clear(&n->b);
+	snprintf(path, sizeof(path), "%s/%s", n->roots->proc, name);
+	nodemetrics_read(path, &n->b);
+	return n->b.len > 0;
+}
+
+static void sys_read(struct nm *n, const char *fmt, va_list ap)
+{
+	char name[NM_PATH_MAX / 2], path[NM_PATH_MAX];
+	buf_clear(&n->b);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	snprintf(path, sizeof(path), "%s/%s", n->roots->sys, name);
+	nodemetrics_read(path, &n->b);
+}
+
+bool nm_sys(struct nm *n, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	sys_read(n, fmt, ap);
+	va_end(ap);
+	return n->b.len > 0;
+}
+
+struct str nm_text(const struct nm *n)
+{
+	return str_trim(buf_str(&n->b));
+}
+
+void nm_sys_text(struct nm *n, char *to, size_t cap, const char *fmt, ...)
+{
+	struct str rest, line;
+	va_list ap;
+	va_start(ap, fmt);
+	sys_read(n, fmt, ap);
+	va_end(ap);
+	rest = nm_text(n);
+	to[0] = '\0';
+	if (rest.len && str_split(&rest, '\n', &line))
+		nm_name(to, cap, str_trim(line));
+}
+
+void nm_sys_dir(struct nm *n, const char *name, const char *prefix,
+		void (*fn)(struct nm *n, const char *entry, void *arg), void *arg)
+{
+	char path[NM_PATH_MAX];
+	snprintf(path, sizeof(path), "%s/%s", n->roots->sys, name);
+	DIR *d = opendir(path);
+	struct dirent *e;
+	for (size_t i = 0; d && i < NM_DIR_MAX && (e = readdir(d));) {
+		if (e->d_name[0] == '.' || strncmp(e->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		i++;
+		fn(n, e->d_name, arg);
+	}
+	if (d)
+		closedir(d);
 }
 
 /* ---------------------------------------------------------------------------------------- /proc */
@@ -63,10 +153,14 @@ static void stat_cpu(struct samples *s, const struct str *f, size_t n)
 	static const char *const modes[] = { "user",   "nice", "system",  "idle",
 					     "iowait", "irq",  "softirq", "steal" };
 	char cpu[16];
-	name_of(cpu, sizeof(cpu), str_sub(f[0], 3, f[0].len));
+	nm_name(cpu, sizeof(cpu), str_sub(f[0], 3, f[0].len));
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]) && i + 1 < n; i++)
-		samples_put(s, SAMPLE_COUNTER, "node_cpu_seconds_total", number(f[i + 1]) / user_hz,
-			    "cpu", cpu, "mode", modes[i], NULL);
+		samples_put(s, SAMPLE_COUNTER, "node_cpu_seconds_total",
+			    nm_number(f[i + 1]) / user_hz, "cpu", cpu, "mode", modes[i], NULL);
+	for (size_t i = 0; i < 2 && i + 9 < n; i++)
+		samples_put(s, SAMPLE_COUNTER, "node_cpu_guest_seconds_total",
+			    nm_number(f[i + 9]) / user_hz, "cpu", cpu, "mode", i ? "nice" : "user",
+			    NULL);
 }
 
 void nodemetrics_stat(struct samples *s, struct str text)
@@ -80,16 +174,17 @@ void nodemetrics_stat(struct samples *s, struct str text)
 		      { "intr", "node_intr_total", SAMPLE_COUNTER },
 		      { "procs_running", "node_procs_running", SAMPLE_GAUGE },
 		      { "procs_blocked", "node_procs_blocked", SAMPLE_GAUGE } };
-	struct str line, f[FIELDS_MAX];
+	struct str line, f[NM_FIELDS_MAX];
 	while (text.len && str_split(&text, '\n', &line)) {
-		size_t n = fields(line, f, 12);
+		size_t n = nm_fields(line, f, 12);
 		if (n < 2)
 			continue;
 		if (str_starts(f[0], STR("cpu")) && f[0].len > 3)
 			stat_cpu(s, f, n);
 		for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
 			if (str_is(f[0], plain[i].key))
-				samples_add(s, plain[i].type, plain[i].metric, number(f[1]), NULL);
+				samples_add(s, plain[i].type, plain[i].metric, nm_number(f[1]),
+					    NULL);
 		}
 	}
 }
@@ -102,7 +197,7 @@ void nodemetrics_meminfo(struct samples *s, struct str text)
 		size_t at = strlen(name);
 		if (!str_split(&line, ':', &key) || key.len > 48)
 			continue;
-		size_t n = fields(line, f, 3);
+		size_t n = nm_fields(line, f, 3);
 		/* "Active(anon)" is called Active_anon */
 		for (size_t i = 0; i < key.len; i++) {
 			if (key.p[i] != ')')
@@ -111,7 +206,8 @@ void nodemetrics_meminfo(struct samples *s, struct str text)
 		bool kib = n > 1 && str_is(f[1], "kB");
 		snprintf(name + at, sizeof(name) - at, "%s", kib ? "_bytes" : "");
 		if (n)
-			samples_add(s, SAMPLE_GAUGE, name, number(f[0]) * (kib ? 1024 : 1), NULL);
+			samples_add(s, SAMPLE_GAUGE, name, nm_number(f[0]) * (kib ? 1024 : 1),
+				    NULL);
 	}
 }
 
@@ -119,84 +215,88 @@ void nodemetrics_loadavg(struct samples *s, struct str text)
 {
 	static const char *const names[] = { "node_load1", "node_load5", "node_load15" };
 	struct str f[3];
-	if (fields(text, f, 3) < 3)
+	if (nm_fields(text, f, 3) < 3)
 		return;
 	for (size_t i = 0; i < 3; i++)
-		samples_add(s, SAMPLE_GAUGE, names[i], number(f[i]), NULL);
+		samples_add(s, SAMPLE_GAUGE, names[i], nm_number(f[i]), NULL);
+}
+
+/* node_exporter's default --collector.diskstats.device-exclude. */
+bool nodemetrics_no_disk(struct str d)
+{
+	size_t digits = 0;
+	while (digits < d.len && isdigit((unsigned char)d.p[d.len - 1 - digits]))
+		digits++;
+	if (!digits)
+		return false;
+	struct str stem = str_sub(d, 0, d.len - digits);
+	if (str_is(stem, "ram") || str_is(stem, "loop") || str_is(stem, "fd"))
+		return true;
+	size_t n = stem.len;
+	if (str_starts(d, STR("nvme")) && n > 5 && stem.p[n - 1] == 'p' &&
+	    str_find(stem, 'n', 4) > 4)
+		return true;
+	bool letter =
+		n >= 3 && stem.p[n - 1] >= 'a' && stem.p[n - 1] <= 'z' && stem.p[n - 2] == 'd';
+	struct str kind = letter ? str_sub(stem, 0, n - 2) : STR_NONE;
+	return str_is(kind, "h") || str_is(kind, "s") || str_is(kind, "v") || str_is(kind, "xv");
 }
 
 void nodemetrics_diskstats(struct samples *s, struct str text)
 {
 	static const struct {
-		size_t field;
 		const char *metric;
 		double unit;
 		int type;
-	} t[] = { { 3, "node_disk_reads_completed_total", 1, SAMPLE_COUNTER },
-		  { 5, "node_disk_read_bytes_total", 512, SAMPLE_COUNTER },
-		  { 6, "node_disk_read_time_seconds_total", .001, SAMPLE_COUNTER },
-		  { 7, "node_disk_writes_completed_total", 1, SAMPLE_COUNTER },
-		  { 9, "node_disk_written_bytes_total", 512, SAMPLE_COUNTER },
-		  { 10, "node_disk_write_time_seconds_total", .001, SAMPLE_COUNTER },
-		  { 11, "node_disk_io_now", 1, SAMPLE_GAUGE },
-		  { 12, "node_disk_io_time_seconds_total", .001, SAMPLE_COUNTER } };
-	struct str line, f[FIELDS_MAX];
+	} t[] = { { "reads_completed_total", 1, SAMPLE_COUNTER },
+		  { "reads_merged_total", 1, SAMPLE_COUNTER },
+		  { "read_bytes_total", 512, SAMPLE_COUNTER },
+		  { "read_time_seconds_total", .001, SAMPLE_COUNTER },
+		  { "writes_completed_total", 1, SAMPLE_COUNTER },
+		  { "writes_merged_total", 1, SAMPLE_COUNTER },
+		  { "written_bytes_total", 512, SAMPLE_COUNTER },
+		  { "write_time_seconds_total", .001, SAMPLE_COUNTER },
+		  { "io_now", 1, SAMPLE_GAUGE },
+		  { "io_time_seconds_total", .001, SAMPLE_COUNTER },
+		  { "io_time_weighted_seconds_total", .001, SAMPLE_COUNTER },
+		  { "discards_completed_total", 1, SAMPLE_COUNTER },
+		  { "discards_merged_total", 1, SAMPLE_COUNTER },
+		  { "discarded_sectors_total", 1, SAMPLE_COUNTER },
+		  { "discard_time_seconds_total", .001, SAMPLE_COUNTER },
+		  { "flush_requests_total", 1, SAMPLE_COUNTER },
+		  { "flush_requests_time_seconds_total", .001, SAMPLE_COUNTER } };
+	struct str line, f[NM_FIELDS_MAX];
 	while (text.len && str_split(&text, '\n', &line)) {
-		char device[64];
-		if (fields(line, f, FIELDS_MAX) < 14 || str_starts(f[2], STR("ram")) ||
-		    str_starts(f[2], STR("loop")))
+		char device[64], name[96];
+		size_t n = nm_fields(line, f, NM_FIELDS_MAX);
+		if (n < 14 || nodemetrics_no_disk(f[2]))
 			continue;
-		name_of(device, sizeof(device), f[2]);
-		for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-			double v = number(f[t[i].field]);
-			samples_put(s, t[i].type, t[i].metric,
+		nm_name(device, sizeof(device), f[2]);
+		for (size_t i = 0; i < sizeof(t) / sizeof(t[0]) && i + 3 < n; i++) {
+			double v = nm_number(f[i + 3]);
+			snprintf(name, sizeof(name), "node_disk_%s", t[i].metric);
+			samples_put(s, t[i].type, name,
 				    t[i].unit == .001 ? v / 1000 : v * t[i].unit, "device", device,
 				    NULL);
 		}
 	}
 }
 
-void nodemetrics_netdev(struct samples *s, struct str text)
-{
-	static const struct {
-		size_t field;
-		const char *metric;
-	} t[] = { { 0, "node_network_receive_bytes_total" },
-		  { 1, "node_network_receive_packets_total" },
-		  { 2, "node_network_receive_errs_total" },
-		  { 3, "node_network_receive_drop_total" },
-		  { 8, "node_network_transmit_bytes_total" },
-		  { 9, "node_network_transmit_packets_total" },
-		  { 10, "node_network_transmit_errs_total" },
-		  { 11, "node_network_transmit_drop_total" } };
-	struct str line, dev, f[FIELDS_MAX];
-	while (text.len && str_split(&text, '\n', &line)) {
-		char device[64];
-		if (str_find(line, ':', 0) < 0 || !str_split(&line, ':', &dev) ||
-		    fields(line, f, FIELDS_MAX) < 16)
-			continue;
-		name_of(device, sizeof(device), str_trim(dev));
-		for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-			samples_put(s, SAMPLE_COUNTER, t[i].metric, number(f[t[i].field]), "device",
-				    device, NULL);
-	}
-}
-
 void nodemetrics_vmstat(struct samples *s, struct str text)
 {
-	static const char *const keys[] = { "oom_kill", "pgfault", "pgmajfault", "pgpgin",
-					    "pgpgout",  "pswpin",  "pswpout" };
 	struct str line, f[2];
 	while (text.len && str_split(&text, '\n', &line)) {
-		if (fields(line, f, 2) < 2)
+		char name[96];
+		if (nm_fields(line, f, 2) < 2)
 			continue;
-		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-			char name[64];
-			if (!str_is(f[0], keys[i]))
-				continue;
-			snprintf(name, sizeof(name), "node_vmstat_%s", keys[i]);
-			samples_add(s, SAMPLE_COUNTER, name, number(f[1]), NULL);
-		}
+		/* node_exporter's default --collector.vmstat.fields */
+		bool fault =
+			str_starts(f[0], STR("pg")) && str_find_str(f[0], STR("fault"), 2) >= 0;
+		if (!fault && !str_starts(f[0], STR("oom_kill")) &&
+		    !str_starts(f[0], STR("pgpg")) && !str_starts(f[0], STR("pswp")))
+			continue;
+		snprintf(name, sizeof(name), "node_vmstat_%.*s", STR_ARG(f[0]));
+		samples_add(s, SAMPLE_COUNTER, name, nm_number(f[1]), NULL);
 	}
 }
 
@@ -205,126 +305,90 @@ void nodemetrics_pressure(struct samples *s, const char *what, struct str text)
 	struct str line, f[8];
 	while (text.len && str_split(&text, '\n', &line)) {
 		char name[96];
-		if (fields(line, f, 8) < 5 || !str_starts(f[4], STR("total=")))
+		if (nm_fields(line, f, 8) < 5 || !str_starts(f[4], STR("total=")))
 			continue;
 		bool some = str_is(f[0], "some");
 		if (!some && strcmp(what, "cpu") == 0)
 			continue;
 		snprintf(name, sizeof(name), "node_pressure_%s_%s_seconds_total", what,
 			 some ? "waiting" : "stalled");
-		samples_add(s, SAMPLE_COUNTER, name, number(str_sub(f[4], 6, f[4].len)) / 1e6,
+		samples_add(s, SAMPLE_COUNTER, name, nm_number(str_sub(f[4], 6, f[4].len)) / 1e6,
 			    NULL);
 	}
 }
 
 /* ------------------------------------------------------------------------------------- collecting */
 
-static void from_file(struct samples *s, const char *path, void (*fn)(struct samples *, struct str))
-{
-	struct buf b = { 0 };
-	if (file_read(path, FILE_BYTES_MAX, &b, NULL) == 0)
-		fn(s, buf_str(&b));
-	buf_fini(&b);
-}
-
-/* File systems on disks; one that may hang (network, FUSE) is never asked. */
-static bool is_local_disk(struct str type)
-{
-	static const char *const types[] = { "ext2", "ext3", "ext4",    "xfs",   "btrfs",   "zfs",
-					     "f2fs", "vfat", "overlay", "tmpfs", "bcachefs" };
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		if (str_is(type, types[i]))
-			return true;
-	}
-	return false;
-}
-
-static void filesystem(struct samples *s, const struct str *f)
-{
-	char device[256], fstype[32], mount[512];
-	struct statvfs v;
-	name_of(device, sizeof(device), f[0]);
-	name_of(mount, sizeof(mount), f[1]);
-	name_of(fstype, sizeof(fstype), f[2]);
-	if (statvfs(mount, &v) != 0 || v.f_blocks == 0)
-		return;
-	const char *const labels[] = {
-		"device", device, "fstype", fstype, "mountpoint", mount, NULL
-	};
-	double unit = (double)v.f_frsize;
-	samples_add(s, SAMPLE_GAUGE, "node_filesystem_size_bytes", (double)v.f_blocks * unit,
-		    labels);
-	samples_add(s, SAMPLE_GAUGE, "node_filesystem_free_bytes", (double)v.f_bfree * unit,
-		    labels);
-	samples_add(s, SAMPLE_GAUGE, "node_filesystem_avail_bytes", (double)v.f_bavail * unit,
-		    labels);
-	samples_add(s, SAMPLE_GAUGE, "node_filesystem_files", (double)v.f_files, labels);
-	samples_add(s, SAMPLE_GAUGE, "node_filesystem_files_free", (double)v.f_ffree, labels);
-	samples_add(s, SAMPLE_GAUGE, "node_filesystem_readonly", v.f_flag & ST_RDONLY ? 1 : 0,
-		    labels);
-}
-
-static void filesystems(struct samples *s, struct str text)
-{
-	struct str line, f[6];
-	size_t n = 0;
-	while (text.len && str_split(&text, '\n', &line) && n < MOUNTS_MAX) {
-		if (fields(line, f, 6) < 4 || !is_local_disk(f[2]))
-			continue;
-		n++;
-		filesystem(s, f);
-	}
-}
-
 static void filefd(struct samples *s, struct str text)
 {
 	struct str f[3];
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.p[i] == '\n')
-			text.len = i;
-	}
-	if (fields(text, f, 3) == 3) {
-		samples_add(s, SAMPLE_GAUGE, "node_filefd_allocated", number(f[0]), NULL);
-		samples_add(s, SAMPLE_GAUGE, "node_filefd_maximum", number(f[2]), NULL);
+	if (nm_fields(str_trim(text), f, 3) == 3) {
+		samples_add(s, SAMPLE_GAUGE, "node_filefd_allocated", nm_number(f[0]), NULL);
+		samples_add(s, SAMPLE_GAUGE, "node_filefd_maximum", nm_number(f[2]), NULL);
 	}
 }
 
-void nodemetrics_collect(struct samples *s)
+static void plain_files(struct nm *n)
 {
+	static const struct {
+		const char *file;
+		void (*fn)(struct samples *s, struct str text);
+	} t[] = { { "stat", nodemetrics_stat },       { "meminfo", nodemetrics_meminfo },
+		  { "loadavg", nodemetrics_loadavg }, { "diskstats", nodemetrics_diskstats },
+		  { "vmstat", nodemetrics_vmstat },   { "sys/fs/file-nr", filefd } };
 	static const char *const pressures[] = { "cpu", "io", "memory" };
-	struct utsname u;
-	from_file(s, "/proc/stat", nodemetrics_stat);
-	from_file(s, "/proc/meminfo", nodemetrics_meminfo);
-	from_file(s, "/proc/loadavg", nodemetrics_loadavg);
-	from_file(s, "/proc/diskstats", nodemetrics_diskstats);
-	from_file(s, "/proc/net/dev", nodemetrics_netdev);
-	from_file(s, "/proc/vmstat", nodemetrics_vmstat);
-	from_file(s, "/proc/sys/fs/file-nr", filefd);
-	from_file(s, "/proc/self/mounts", filesystems);
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		if (nm_proc(n, t[i].file))
+			t[i].fn(n->s, buf_str(&n->b));
+	}
 	for (size_t i = 0; i < 3; i++) {
 		char path[64];
-		struct buf b = { 0 };
-		snprintf(path, sizeof(path), "/proc/pressure/%s", pressures[i]);
-		if (file_read(path, 4096, &b, NULL) == 0)
-			nodemetrics_pressure(s, pressures[i], buf_str(&b));
-		buf_fini(&b);
+		snprintf(path, sizeof(path), "pressure/%s", pressures[i]);
+		if (nm_proc(n, path))
+			nodemetrics_pressure(n->s, pressures[i], buf_str(&n->b));
 	}
-	if (uname(&u) == 0)
-		samples_put(s, SAMPLE_GAUGE, "node_uname_info", 1, "domainname", u.domainname,
-			    "machine", u.machine, "nodename", u.nodename, "release", u.release,
-			    "sysname", u.sysname, "version", u.version, NULL);
-	samples_add(s, SAMPLE_GAUGE, "node_time_seconds", (double)clock_unix_ms() / 1000, NULL);
-	samples_add(s, SAMPLE_GAUGE, "machine_cpu_cores", (double)sysconf(_SC_NPROCESSORS_ONLN),
-		    NULL);
+}
+
+void nodemetrics_init(struct nodemetrics *m, const struct node_roots *roots, struct series *series)
+{
+	memset(m, 0, sizeof(*m));
+	m->roots = roots;
+	samples_init(&m->slow, series);
+}
+
+void nodemetrics_fini(struct nodemetrics *m)
+{
+	samples_fini(&m->slow);
+	buf_fini(&m->text);
+}
+
+void nodemetrics_collect(struct nodemetrics *m, struct samples *s, uint64_t now_ms)
+{
+	struct nm n = { .s = s, .roots = m->roots, .b = m->text };
+	if (!m->slow_ms || now_ms - m->slow_ms >= NODEMETRICS_SLOW_MS) {
+		m->slow_ms = now_ms ? now_ms : 1;
+		samples_clear(&m->slow);
+		n.s = &m->slow;
+		nm_network_slow(&n);
+		nm_system_slow(&n);
+		nm_disks_slow(&n);
+		n.s = s;
+	}
+	plain_files(&n);
+	nm_network(&n);
+	nm_system(&n);
+	nm_filesystems(&n);
+	samples_copy(s, &m->slow);
+	m->text = n.b;
 }
 
 void nodemetrics_container(struct samples *s, const struct podmgr_ctr_view *v)
 {
 	char container[64], ns[64], pod[256], uid[64];
-	name_of(container, sizeof(container), v->ctr->name);
-	name_of(ns, sizeof(ns), v->pod->ns);
-	name_of(pod, sizeof(pod), v->pod->name);
-	name_of(uid, sizeof(uid), v->pod->uid);
+	nm_name(container, sizeof(container), v->ctr->name);
+	nm_name(ns, sizeof(ns), v->pod->ns);
+	nm_name(pod, sizeof(pod), v->pod->name);
+	nm_name(uid, sizeof(uid), v->pod->uid);
 	const char *const labels[] = { "container", container, "namespace", ns, "pod", pod, NULL };
 	const char *const with_uid[] = { "container", container, "namespace", ns,  "pod",
 					 pod,         "uid",     uid,         NULL };

@@ -36,7 +36,7 @@ void samples_add(struct samples *s, int type, const char *name, double value,
 	buf_adds(&s->key, name);
 	buf_addc(&s->key, '\0');
 	for (size_t i = 0; labels && labels[i] && i < SAMPLE_LABELS_MAX * 2; i += 2) {
-		if (!labels[i + 1])
+		if (!labels[i + 1] || !labels[i + 1][0])
 			continue;
 		buf_adds(&s->key, labels[i]);
 		buf_addc(&s->key, '\0');
@@ -48,6 +48,14 @@ void samples_add(struct samples *s, int type, const char *name, double value,
 		return;
 	mem_grow(s->list, s->len, s->cap);
 	s->list[s->len++] = (struct sample){ ref, value };
+}
+
+void samples_copy(struct samples *s, const struct samples *from)
+{
+	for (size_t i = 0; i < from->len && s->len < SAMPLES_MAX; i++) {
+		mem_grow(s->list, s->len, s->cap);
+		s->list[s->len++] = from->list[i];
+	}
 }
 
 bool samples_decimal(double value, int64_t *mantissa, uint32_t *scale)

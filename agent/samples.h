@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "series.h"
 
-enum { SAMPLE_COUNTER = 1, SAMPLE_GAUGE = 2, SAMPLES_MAX = 20000, SAMPLE_LABELS_MAX = 12 };
+enum { SAMPLE_COUNTER = 1, SAMPLE_GAUGE = 2, SAMPLES_MAX = 20000, SAMPLE_LABELS_MAX = 24 };
 
 struct sample {
 	uint32_t ref;
@@ -25,9 +25,13 @@ void samples_init(struct samples *s, struct series *series);
 void samples_fini(struct samples *s);
 void samples_clear(struct samples *s);
 
-/* labels: pairs of name and value, sorted by name, ended by NULL; a value NULL leaves its pair out. */
+/* labels: pairs of name and value, sorted by name, ended by NULL; a value NULL or "" leaves its pair out (no
+ * label and an empty one are the same). */
 void samples_add(struct samples *s, int type, const char *name, double value,
 		 const char *const *labels);
+
+/* Adds what another one holds; both are of one series table. */
+void samples_copy(struct samples *s, const struct samples *from);
 
 /* Shorter: samples_add with the labels written out. */
 #define samples_put(s, type, name, value, ...) \
