@@ -408,12 +408,10 @@ int verb_diff(struct rctl *r)
 		status |= diff_one(r, &ds.list[i], tmp);
 	free(ds.list);
 	if (!status) {
+		bool colours = print_colours(STDOUT_FILENO);
 		char *argv[] = { arena_strdup(&r->arena, "diff"),
-				 arena_strdup(&r->arena, print_colours(STDOUT_FILENO)
-								 ? "--color=always"
-								 : "--color=never"),
-				 arena_strdup(&r->arena, "-u"),
-				 arena_strdup(&r->arena, "-N"),
+				 arena_strdup(&r->arena, colours ? "-uN" : "-u"),
+				 arena_strdup(&r->arena, colours ? "--color=always" : "-N"),
 				 arena_printf(&r->arena, "%s/LIVE", tmp),
 				 arena_printf(&r->arena, "%s/MERGED", tmp),
 				 NULL };

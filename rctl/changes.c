@@ -174,3 +174,57 @@ bool changes_when(const struct json *obj, int64_t *ret_ms, struct str *who)
 	}
 	return found || rfc3339_parse_ms(json_str(json_getc(meta, "creationTimestamp")), ret_ms);
 }
+
+/* ---- what controllers note ---- */
+
+static const char *const note_members[] = { "finalizers", "ownerReferences" };
+
+static bool is_note(struct str annotation)
+{
+	static const char *const names[] = { "fleet.rctl.io/placed", "fleet.rctl.io/placement",
+					     "fleet.rctl.io/tombstones",
+					     "deployment.kubernetes.io/revision" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (str_is(annotation, names[i]))
+			return true;
+	return false;
+}
+
+static void drop_notes(struct json *meta)
+{
+	for (size_t i = 0; i < sizeof(note_members) / sizeof(*note_members); i++)
+		(void)json_removec(meta, note_members[i]);
+	struct json *all = json_getc(meta, "annotations");
+	for (size_t i = json_len(all); i > 0; i--) {
+		struct str name = json_str(&all->members[i - 1].key);
+		if (is_note(name))
+			(void)json_remove(all, name);
+	}
+	if (all && !json_len(all))
+		(void)json_removec(meta, "annotations");
+}
+
+struct json changes_intended(struct arena *a, const struct json *obj)
+{
+	struct json copy = changes_wanted(a, obj);
+	drop_notes(json_getc(&copy, "metadata"));
+	return copy;
+}
+
+void changes_keep_notes(struct arena *a, struct json *want, const struct json *now)
+{
+	struct json *meta = json_child(a, want, "metadata");
+	drop_notes(meta);
+	for (size_t i = 0; i < sizeof(note_members) / sizeof(*note_members); i++) {
+		const struct json *v = json_dig(now, "metadata", note_members[i], NULL);
+		if (v)
+			(void)json_setc(a, meta, note_members[i], json_clone(a, v));
+	}
+	const struct json *all = json_dig(now, "metadata", "annotations", NULL);
+	for (size_t i = 0; i < json_len(all); i++) {
+		struct str name = json_str(&all->members[i].key);
+		if (is_note(name))
+			(void)json_set(a, json_child(a, meta, "annotations"), name,
+				       json_clone(a, &all->members[i].value));
+	}
+}

@@ -33,6 +33,12 @@ void changes_write(struct arena *a, const struct change *c, struct buf *out);
 /* A copy without what the server alone writes: status, revision, uid, times, managedFields, generation. */
 struct json changes_wanted(struct arena *a, const struct json *obj);
 
+/* And without what controllers note on the object: finalizers, owners, their annotations. */
+struct json changes_intended(struct arena *a, const struct json *obj);
+
+/* Puts the notes of controllers that `now` bears into `want`, in place of those it had. */
+void changes_keep_notes(struct arena *a, struct json *want, const struct json *now);
+
 /*
  * The newest time of metadata.managedFields in ms, else the creation's; *who is its manager.  Seconds fine, and
  * false for what changes without a manager: deletions.

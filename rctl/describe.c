@@ -1,15 +1,17 @@
 /* describe: an object as indented text, its conditions as a table, its events. */
-#include "rctl.h"
+#include "describe.h"
+
 #include "sys/clock.h"
 #include "text/duration.h"
 #include "text/rfc3339.h"
 #include "text/url.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDTH = 20 };
+enum { WIDTH = DESCRIBE_WIDTH, TEXT_MAX = 200 };
 
 /* "readyReplicas" → "Ready Replicas" */
 static void title(struct str name, struct buf *out)
@@ -116,28 +118,40 @@ static void put(struct rctl *r, int indent, struct str name, const struct json *
 		put_list(r, indent, name, v);
 	} else {
 		struct str s = v->type == JSON_STRING ? json_str(v) : json_text(&r->arena, v);
+		if (s.len > TEXT_MAX && str_find(s, ' ', 0) < 0) /* certificates and the like */
+			s = arena_strf(&r->arena, "%.*s... (%zu bytes)", TEXT_MAX / 4, s.p, s.len);
 		field(indent, name, arena_str(&r->arena, s).p);
 	}
 }
 
-static void put_pairs(struct rctl *r, const char *name, const struct json *obj)
+void describe_line(int indent, const char *name, const char *fmt, ...)
 {
-	if (!json_len(obj)) {
-		field(0, str_of(name), "<none>");
-		return;
-	}
+	struct buf value = { 0 };
+	va_list ap;
+	va_start(ap, fmt);
+	buf_vaddf(&value, fmt, ap);
+	va_end(ap);
+	field_as(indent, str_of(name), true, buf_cstr(&value));
+	buf_fini(&value);
+}
+
+void describe_pairs(struct rctl *r, int indent, const char *name, const struct json *obj,
+		    const char *between)
+{
+	if (!json_len(obj))
+		describe_line(indent, name, "<none>");
 	for (size_t i = 0; i < json_len(obj); i++) {
 		char *pair = arena_printf(
-			&r->arena, "%.*s: %.*s", STR_ARG(json_str(&obj->members[i].key)),
+			&r->arena, "%.*s%s%.*s", STR_ARG(json_str(&obj->members[i].key)), between,
 			STR_ARG(str_sub(json_str(&obj->members[i].value), 0, 200)));
 		if (i == 0)
-			field(0, str_of(name), pair);
+			describe_line(indent, name, "%s", pair);
 		else
 			(void)printf("%*s %s\n", WIDTH, "", pair);
 	}
 }
 
-static void put_conditions(const struct json *list)
+void describe_conditions(const struct json *list)
 {
 	if (!json_len(list))
 		return;
@@ -198,6 +212,26 @@ static void put_events(struct rctl *r, const struct json *obj)
 	}
 }
 
+/* Every member of what has no form of its own. */
+static void describe_any(struct rctl *r, struct json *obj)
+{
+	for (size_t i = 0; i < json_len(obj); i++) {
+		struct str key = json_str(&obj->members[i].key);
+		struct json *v = &obj->members[i].value;
+		if (str_is(key, "apiVersion") || str_is(key, "kind") || str_is(key, "metadata"))
+			continue;
+		if (str_is(key, "status")) {
+			struct json *conditions = json_getc(v, "conditions");
+			struct json list = conditions ? *conditions : json_array();
+			(void)json_removec(v, "conditions");
+			put(r, 0, key, v);
+			describe_conditions(&list);
+			continue;
+		}
+		put(r, 0, key, v);
+	}
+}
+
 static void describe(struct rctl *r, struct json *obj)
 {
 	struct json *meta = json_getc(obj, "metadata");
@@ -205,10 +239,10 @@ static void describe(struct rctl *r, struct json *obj)
 	for (size_t i = 0; i < 2; i++)
 		if (json_getc(meta, first[i]))
 			put(r, 0, str_of(first[i]), json_getc(meta, first[i]));
-	put_pairs(r, "labels", json_getc(meta, "labels"));
-	put_pairs(r, "annotations", json_getc(meta, "annotations"));
+	describe_pairs(r, 0, "Labels", json_getc(meta, "labels"), "=");
+	describe_pairs(r, 0, "Annotations", json_getc(meta, "annotations"), ": ");
 	put(r, 0, STR("kind"), json_getc(obj, "kind"));
-	put(r, 0, STR("created"), json_getc(meta, "creationTimestamp"));
+	put(r, 0, STR("creationTimestamp"), json_getc(meta, "creationTimestamp"));
 	if (json_getc(meta, "deletionTimestamp"))
 		put(r, 0, STR("deleting since"), json_getc(meta, "deletionTimestamp"));
 	const struct json *refs = json_getc(meta, "ownerReferences");
@@ -217,30 +251,8 @@ static void describe(struct rctl *r, struct json *obj)
 		      arena_printf(&r->arena, "%.*s/%.*s",
 				   STR_ARG(json_str(json_getc(json_at(refs, i), "kind"))),
 				   STR_ARG(json_str(json_getc(json_at(refs, i), "name")))));
-	bool secret = str_is(json_str(json_getc(obj, "kind")), "Secret");
-	for (size_t i = 0; i < json_len(obj); i++) {
-		struct str key = json_str(&obj->members[i].key);
-		struct json *v = &obj->members[i].value;
-		if (str_is(key, "apiVersion") || str_is(key, "kind") || str_is(key, "metadata"))
-			continue;
-		if (secret && str_is(key, "data")) { /* sizes, not secrets */
-			(void)puts("Data:");
-			for (size_t k = 0; k < json_len(v); k++)
-				(void)printf("  %.*s: %zu bytes\n",
-					     STR_ARG(json_str(&v->members[k].key)),
-					     json_str(&v->members[k].value).len * 3 / 4);
-			continue;
-		}
-		if (str_is(key, "status")) {
-			struct json *conditions = json_getc(v, "conditions");
-			struct json list = conditions ? *conditions : json_array();
-			(void)json_removec(v, "conditions");
-			put(r, 0, key, v);
-			put_conditions(&list);
-			continue;
-		}
-		put(r, 0, key, v);
-	}
+	if (!describe_kind(r, obj))
+		describe_any(r, obj);
 	put_events(r, obj);
 }
 

@@ -359,6 +359,32 @@ static int targets_there(struct member *m, struct target *list, size_t *n, struc
 	return rctl_targets(m->at, 0, list, n, err);
 }
 
+/* The rows of all clusters in one order: each knows whose it is. */
+static int sort_fleet(struct rctl *r, struct table *t, struct json *docs,
+		      const struct member *members, size_t n)
+{
+	struct json all = json_array();
+	struct error err = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		struct json *rows = json_getc(&docs[i], "rows");
+		for (size_t k = 0; k < json_len(rows); k++) {
+			struct json row = json_clone(&r->arena, json_at(rows, k));
+			(void)json_setc(&r->arena, &row, "member", json_of_i64((int64_t)i));
+			(void)json_push(&r->arena, &all, row);
+		}
+	}
+	if (columns_sort(&r->arena, &all, "object", str_of(r->opt.sort_by), &err) != 0)
+		return rctl_fail(&err);
+	for (size_t k = 0; k < json_len(&all); k++) {
+		size_t i = (size_t)json_i64(json_getc(json_at(&all, k), "member"), 0);
+		struct json one = json_array();
+		(void)json_push(&r->arena, &one, *json_at(&all, k));
+		(void)json_setc(&r->arena, &docs[i], "rows", one);
+		add_rows(r, &r->arena, t, &docs[i], &members[i]);
+	}
+	return 0;
+}
+
 static int fleet_table(struct rctl *r, struct member *members, size_t n)
 {
 	struct table *t = table_new();
@@ -366,6 +392,7 @@ static int fleet_table(struct rctl *r, struct member *members, size_t n)
 	table_labels(t, r->opt.show_labels);
 	table_extra_columns(t, fleet_columns, FLEET_COLUMNS);
 	struct watched *w = arena_new(&r->arena, struct watched, n + 1);
+	struct json *docs = arena_new(&r->arena, struct json, n + 1);
 	size_t watched = 0;
 	size_t rows = 0;
 	size_t missing = 0;
@@ -395,7 +422,9 @@ static int fleet_table(struct rctl *r, struct member *members, size_t n)
 			continue;
 		}
 		rows += json_len(json_getc(&doc, "rows"));
-		add_rows(r, &r->arena, t, &doc, &members[i]);
+		docs[i] = doc;
+		if (!r->opt.sort_by)
+			add_rows(r, &r->arena, t, &doc, &members[i]);
 		w[watched++] = (struct watched){
 			.at = members[i].at,
 			.m = &members[i],
@@ -404,6 +433,8 @@ static int fleet_table(struct rctl *r, struct member *members, size_t n)
 			.rev = json_str(json_dig(&doc, "metadata", "resourceVersion", NULL)),
 		};
 	}
+	if (r->opt.sort_by)
+		status |= sort_fleet(r, t, docs, members, n);
 	bool any = false;
 	bool watching = r->opt.watch || r->opt.watch_only;
 	show(r, t, rows, &any);

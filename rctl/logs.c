@@ -3,6 +3,7 @@
 #include "rctl.h"
 #include "sys/loop.h"
 #include "text/duration.h"
+#include "text/rfc3339.h"
 #include "text/url.h"
 
 #include <inttypes.h>
@@ -89,6 +90,8 @@ static char *log_path(struct rctl *r, const struct source *src, bool merged)
 	if (o->since && duration_parse_go(str_of(o->since), &ns_since, NULL) == 0)
 		url_query_add(&p, start + 1, STR("sinceSeconds"),
 			      arena_strf(&r->arena, "%" PRId64, ns_since / 1000000000));
+	if (o->since_time)
+		url_query_add(&p, start + 1, STR("sinceTime"), str_of(o->since_time));
 	if (p.len == start + 1)
 		p.len--;
 	char *path = arena_strdup(&r->arena, buf_cstr(&p));
@@ -317,6 +320,15 @@ int verb_logs(struct rctl *r)
 		int64_t unused = 0;
 		if (duration_parse_go(str_of(r->opt.since), &unused, &err) != 0)
 			return rctl_usage("--since: %s", err.msg);
+	}
+	if (r->opt.since_time) {
+		int64_t unused = 0;
+		if (r->opt.since)
+			return rctl_usage("only one of --since and --since-time");
+		if (!rfc3339_parse(str_of(r->opt.since_time), &unused, NULL))
+			return rctl_usage("--since-time is a time such as 2026-01-31T12:00:00Z, "
+					  "not \"%s\"",
+					  r->opt.since_time);
 	}
 	if (r->opt.args_len > 1)
 		r->opt.container = r->opt.args[1];

@@ -121,6 +121,8 @@ static const struct flag flags[] = {
 	{ "timestamps", 0, T_BOOL, AT(timestamps), OPT_LOGS, NULL, "time before each line" },
 	{ "tail", 0, T_INT, AT(tail), OPT_LOGS, "LINES", "only the last lines; -1 = all" },
 	{ "since", 0, T_STR, AT(since), OPT_LOGS, "DURATION", "only lines of the last 5s, 2m, 3h" },
+	{ "since-time", 0, T_STR, AT(since_time), OPT_LOGS, "TIME",
+	  "only lines after this time (2026-01-31T12:00:00Z)" },
 	{ "limit-bytes", 0, T_INT, AT(limit_bytes), OPT_LOGS, "BYTES", "at most so much" },
 	{ "prefix", 0, T_BOOL, AT(prefix), OPT_LOGS, NULL, "pod and container before each line" },
 	{ "all-containers", 0, T_BOOL, AT(all_containers), OPT_LOGS, NULL,

@@ -50,7 +50,7 @@ struct options {
 	bool ignore_daemonsets, delete_emptydir;
 	const char *pod_selector;
 	/* logs */
-	const char *container, *since;
+	const char *container, *since, *since_time;
 	bool follow, previous, timestamps, prefix, all_containers;
 	int64_t tail; /* -1 = all */
 	bool tail_given;

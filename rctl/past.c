@@ -165,10 +165,10 @@ static int find_change(struct rctl *r, const struct json *items, int64_t *rev,
 		if (last && str_is(json_str(json_getc(last, "type")), "DELETED"))
 			last = NULL;
 		if (!*rev && last && str_is(json_str(json_getc(item, "type")), "MODIFIED")) {
-			struct json x = changes_wanted(&r->arena, json_getc(last, "object"));
-			struct json y = changes_wanted(&r->arena, json_getc(item, "object"));
+			struct json x = changes_intended(&r->arena, json_getc(last, "object"));
+			struct json y = changes_intended(&r->arena, json_getc(item, "object"));
 			if (json_equal(&x, &y))
-				continue; /* only its status */
+				continue; /* its status, or a controller's notes */
 		}
 		*before = last;
 		*after = item;
@@ -216,8 +216,8 @@ static int undo_change(struct rctl *r, const struct target *t, int64_t rev,
 		return rctl_fail(&err);
 	}
 	if (now_is && !r->opt.force) {
-		struct json x = changes_wanted(&r->arena, json_getc(after, "object"));
-		struct json y = changes_wanted(&r->arena, now_is);
+		struct json x = changes_intended(&r->arena, json_getc(after, "object"));
+		struct json y = changes_intended(&r->arena, now_is);
 		if (!json_equal(&x, &y)) {
 			(void)error_set(&err, ERR_CONFLICT,
 					"%.*s was changed again after revision %" PRId64
@@ -237,6 +237,7 @@ static int undo_change(struct rctl *r, const struct target *t, int64_t rev,
 		return send(r, t, "POST", client_path(&r->arena, t->resource, rctl_ns(r), STR("")),
 			    &want, done);
 	}
+	changes_keep_notes(&r->arena, &want, now_is);
 	/* the revision makes sure that what is overwritten is what was looked at */
 	(void)json_setc(
 		&r->arena, meta, "resourceVersion",

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { WARNINGS_MAX = 64 };
+
 struct rctl {
 	struct options opt;
 	struct arena arena; /* lives as long as the run */
@@ -27,6 +29,8 @@ struct rctl {
 	struct client *client;
 	struct client_config cfg;
 	struct client_discovery *discovery;
+	struct str warnings[WARNINGS_MAX]; /* of the server, said already */
+	size_t warnings_len;
 };
 
 /* A whole answer. */

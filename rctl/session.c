@@ -37,6 +37,20 @@ int rctl_usage(const char *fmt, ...)
 	return 2;
 }
 
+/* Each text once a run. */
+static void on_warning(void *arg, struct str text)
+{
+	struct rctl *r = arg;
+	for (size_t i = 0; i < r->warnings_len; i++)
+		if (str_eq(r->warnings[i], text))
+			return;
+	if (r->warnings_len < WARNINGS_MAX)
+		r->warnings[r->warnings_len++] = arena_str(&r->arena, text);
+	bool colours = print_colours(STDERR_FILENO);
+	(void)fprintf(stderr, "%sWarning:%s %.*s\n", colours ? "\033[33;1m" : "",
+		      colours ? "\033[0m" : "", STR_ARG(text));
+}
+
 int rctl_connect(struct rctl *r, struct error *err)
 {
 	if (r->client)
@@ -52,6 +66,8 @@ int rctl_connect(struct rctl *r, struct error *err)
 	const struct client_options opt = {
 		.user_agent = "rctl/" RCTL_VERSION,
 		.field_manager = r->opt.field_manager ? r->opt.field_manager : "rctl",
+		.on_warning = on_warning,
+		.warning_arg = r,
 	};
 	r->client = client_new(r->fetch, r->loop, &r->cfg, &opt);
 	return 0;

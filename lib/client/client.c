@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REQUEST_MS = 60000, HEADERS_MAX = 8, STATUS_BYTES_MAX = 1 << 20 };
+enum { REQUEST_MS = 60000, HEADERS_MAX = 8, STATUS_BYTES_MAX = 1 << 20, WARNINGS_MAX = 64 };
 
 struct client_call {
 	struct client *client;
@@ -74,6 +74,8 @@ struct client *client_new(struct fetch *f, struct loop *l, const struct client_c
 	c->user_agent = copy(opt->user_agent);
 	c->field_manager = copy(opt->field_manager);
 	c->fence = copy(opt->fence);
+	c->on_warning = opt->on_warning;
+	c->warning_arg = opt->warning_arg;
 	list_init(&c->calls);
 	return c;
 }
@@ -133,6 +135,33 @@ void client_read_status(int status, struct str body, struct error *err)
 	arena_fini(&a);
 }
 
+/* RFC 7234 section 5.5: 299 AGENT "TEXT", with quoted pairs. */
+static void tell_warning(struct client *c, struct str header)
+{
+	struct buf text = { 0 };
+	ptrdiff_t from = str_find(header, '"', 0);
+	if (!str_starts(header, STR("299 ")) || from < 0)
+		return;
+	for (size_t i = (size_t)from + 1; i < header.len && header.p[i] != '"'; i++) {
+		if (header.p[i] == '\\' && i + 1 < header.len)
+			i++;
+		buf_addc(&text, header.p[i]);
+	}
+	c->on_warning(c->warning_arg, buf_str(&text));
+	buf_fini(&text);
+}
+
+static void tell_warnings(struct client_call *call)
+{
+	struct str header;
+	for (size_t i = 0; i < WARNINGS_MAX; i++) {
+		header = fetch_reply_header_at(call->fetch, "warning", i);
+		if (!header.len)
+			return;
+		tell_warning(call->client, header);
+	}
+}
+
 static void on_done(void *arg, int status, struct str reply, const struct error *err)
 {
 	struct client_call *call = arg;
@@ -142,6 +171,8 @@ static void on_done(void *arg, int status, struct str reply, const struct error 
 		client_read_status(status, body, &failed);
 		err = &failed;
 	}
+	if (status && call->client->on_warning)
+		tell_warnings(call);
 	list_del(&call->link); /* client_free() from done must not meet it again */
 	list_init(&call->link);
 	call->done(call->arg, status, body, err);

@@ -48,6 +48,12 @@ struct client_options {
 	const char *field_manager; /* added to writes as fieldManager=, or NULL */
 	const char *
 		fence; /* value of the rctl-fence header on writes, or NULL; see client_set_fence */
+	/*
+	 * Text of each warning of the server (header Warning, code 299), before the answer is handed out;
+	 * lent.  NULL: warnings are dropped.
+	 */
+	void (*on_warning)(void *arg, struct str text);
+	void *warning_arg;
 };
 
 /* The configuration is copied. */

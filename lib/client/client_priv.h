@@ -12,7 +12,9 @@ struct client {
 	struct fetch_identity identity;
 	char *user_agent;
 	char *field_manager; /* or NULL */
-	char *fence;         /* or NULL */
+	void (*on_warning)(void *arg, struct str text);
+	void *warning_arg;
+	char *fence; /* or NULL */
 	struct list calls;
 };
 

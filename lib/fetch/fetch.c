@@ -455,12 +455,17 @@ void fetch_resume(struct fetch_call *call)
 	(void)curl_easy_pause(call->easy, CURLPAUSE_CONT);
 }
 
-struct str fetch_reply_header(const struct fetch_call *call, const char *name)
+struct str fetch_reply_header_at(const struct fetch_call *call, const char *name, size_t i)
 {
 	struct curl_header *h = NULL;
-	if (curl_easy_header(call->easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+	if (curl_easy_header(call->easy, name, i, CURLH_HEADER, -1, &h) != CURLHE_OK)
 		return STR("");
 	return str_of(h->value);
+}
+
+struct str fetch_reply_header(const struct fetch_call *call, const char *name)
+{
+	return fetch_reply_header_at(call, name, 0);
 }
 
 struct fetch *fetch_new(struct loop *l)

@@ -76,5 +76,7 @@ void fetch_resume(struct fetch_call *call);
 
 /* Value of a response header of a call inside its callbacks; "" when absent. */
 struct str fetch_reply_header(const struct fetch_call *call, const char *name);
+/* The i-th of several headers with that name; "" behind the last. */
+struct str fetch_reply_header_at(const struct fetch_call *call, const char *name, size_t i);
 
 #endif

@@ -194,6 +194,17 @@ has "raw" ok rctl get --raw=/readyz
 has "view" 'current-context' rctl config view
 ! grep -qE 'PRIVATE|client-key-data: [A-Za-z0-9+/=]{40}' "$dir/out" || die "config view shows keys"
 
+say "describe, warnings, times"
+has "a secret's sizes" created rctl create secret generic hidden --from-literal=password=12345
+has "a secret's sizes" '^password: +5 bytes' rctl describe secret hidden
+has "data" '^color:$' rctl describe cm one
+has "a workload" '^Replicas: +2 desired \| 0 updated' rctl describe deploy web
+has "a namespace" 'No resource quota' rctl describe ns default
+has "any other kind" '^Kind: +ClusterRole' rctl describe clusterrole view
+has "a warning" '^Warning: unknown field "nope"' rctl patch cm one --type=merge -p '{"nope":1}'
+no "two times" 2 'only one of' rctl logs x --since=1s --since-time=2026-01-01T00:00:00Z
+no "no time" 2 'is a time such as' rctl logs x --since-time=noon
+
 say "the server is away"
 api_stop
 no "away" 1 'onnect' rctl get cm

@@ -432,3 +432,23 @@ Test(rctl, why_says_the_reason_in_a_sentence)
 	}
 	arena_fini(&a);
 }
+
+Test(changes, notes_of_controllers_are_nobodys_intention_and_stay)
+{
+	static const char was[] = "{\"metadata\":{\"name\":\"w\"},\"spec\":{\"replicas\":6}}";
+	static const char now[] =
+		"{\"metadata\":{\"name\":\"w\",\"finalizers\":[\"f\"],\"annotations\":{"
+		"\"fleet.rctl.io/placed\":\"a=6\"}},\"spec\":{\"replicas\":6}}";
+	struct arena a = { 0 };
+	struct json x, y;
+	cr_assert_eq(json_parse(&a, str_of(was), NULL, &x, NULL), 0);
+	cr_assert_eq(json_parse(&a, str_of(now), NULL, &y, NULL), 0);
+	struct json ix = changes_intended(&a, &x), iy = changes_intended(&a, &y);
+	cr_assert(json_equal(&ix, &iy));
+	changes_keep_notes(&a, &x, &y);
+	cr_assert(json_equal(&x, &y), "%s", json_text(&a, &x).p);
+	json_setc(&a, json_getc(&x, "spec"), "replicas", json_of_i64(7));
+	ix = changes_intended(&a, &x);
+	cr_assert(!json_equal(&ix, &iy));
+	arena_fini(&a);
+}
