@@ -18,6 +18,7 @@ static void on_pod(void *arg, struct pod *p, bool gone)
 		adopt_find_sets(c, p);
 	if (!gone && !p->node.len && !p->deleting)
 		ctl_add(c->scheduler, p->key);
+	disruption_look(c, p->ns);
 	if (gone || p->finished || p->deleting)
 		scheduler_retry_all(c);
 }
@@ -27,6 +28,7 @@ static void on_set(void *arg, struct rs *r, bool gone)
 	struct controllers *c = arg;
 	if (!gone)
 		ctl_add(c->sets, r->key);
+	disruption_look(c, r->ns);
 	const struct deployment *d = state_deployment_by_uid(&c->state, r->owner_uid);
 	if (d)
 		ctl_add(c->deployments, d->key);
@@ -39,6 +41,7 @@ static void on_deployment(void *arg, struct deployment *d, bool gone)
 	struct controllers *c = arg;
 	if (!gone)
 		ctl_add(c->deployments, d->key);
+	disruption_look(c, d->ns);
 }
 
 static void on_job(void *arg, struct batch *b, bool gone)
@@ -46,6 +49,13 @@ static void on_job(void *arg, struct batch *b, bool gone)
 	struct controllers *c = arg;
 	if (!gone)
 		ctl_add(c->jobs, b->key);
+}
+
+static void on_budget(void *arg, struct budget *b, bool gone)
+{
+	struct controllers *c = arg;
+	if (!gone)
+		ctl_add(c->disruptions, b->key);
 }
 
 static void on_node(void *arg, struct node *n, bool gone)
@@ -76,12 +86,14 @@ struct controllers *controllers_new(const struct controllers_config *cfg)
 	c->sets = queue(c, "replicasets", replicaset_reconcile, 8);
 	c->jobs = queue(c, "jobs", batch_reconcile, 8);
 	c->scheduler = queue(c, "scheduler", scheduler_reconcile, 16);
+	c->disruptions = queue(c, "disruptions", disruption_reconcile, 8);
 	c->nodes = queue(c, "nodes", nodes_reconcile, 1);
 	c->state.on_pod = on_pod;
 	c->state.on_set = on_set;
 	c->state.on_deployment = on_deployment;
 	c->state.on_job = on_job;
 	c->state.on_node = on_node;
+	c->state.on_budget = on_budget;
 	c->state.arg = c;
 	state_watch(&c->state);
 	nodes_start(c);

@@ -1,6 +1,6 @@
 /*
  * controllers - the controllers of a cluster, each a queue over the shared state: Deployments, ReplicaSets, Jobs,
- * the scheduler, the node lifecycle.  The decisions are in the *_plan files.
+ * the scheduler, the node lifecycle, PodDisruptionBudgets.  The decisions are in the *_plan files.
  */
 #ifndef CONTROLLERS_H
 #define CONTROLLERS_H
@@ -30,7 +30,7 @@ struct controllers *controllers_free(struct controllers *c);
 struct controllers {
 	struct controllers_config cfg;
 	struct state state;
-	struct ctl_queue *deployments, *sets, *jobs, *scheduler, *nodes;
+	struct ctl_queue *deployments, *sets, *jobs, *scheduler, *nodes, *disruptions;
 	/* node lifecycle */
 	struct loop_timer lease_poll;
 	struct client_call *lease_call;
@@ -41,10 +41,13 @@ void deployment_reconcile(void *arg, struct ctl_queue *q, struct str key);
 void replicaset_reconcile(void *arg, struct ctl_queue *q, struct str key);
 void batch_reconcile(void *arg, struct ctl_queue *q, struct str key);
 void scheduler_reconcile(void *arg, struct ctl_queue *q, struct str key);
+void disruption_reconcile(void *arg, struct ctl_queue *q, struct str key);
 void nodes_reconcile(void *arg, struct ctl_queue *q, struct str key);
 
 /* Every unbound pod that was found unschedulable is looked at again: capacity appeared. */
 void scheduler_retry_all(struct controllers *c);
+/* The budgets of the namespace are counted anew: a pod or its owner changed. */
+void disruption_look(struct controllers *c, struct str ns);
 void nodes_start(struct controllers *c);
 
 #endif

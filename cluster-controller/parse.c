@@ -433,3 +433,28 @@ void parse_job(struct batch *b, const struct json *obj)
 	b->rv = m.rv;
 	b->deleting = m.deleting;
 }
+
+static struct disruption_bound bound_of(const struct json *j)
+{
+	struct str text = json_str(j);
+	struct disruption_bound b = { .set = j && j->type != JSON_NULL, .value = json_i64(j, 0) };
+	if (json_is(j, JSON_STRING))
+		b.percent = str_to_i64(str_sub(text, 0, text.len ? text.len - 1 : 0), &b.value);
+	return b;
+}
+
+void parse_budget(struct budget *b, const struct json *obj)
+{
+	struct meta m = meta_of(&b->arena, obj);
+	b->obj = json_clone(&b->arena, obj);
+	const struct json *spec = json_getc(&b->obj, "spec");
+	b->key = m.key;
+	b->ns = m.ns;
+	b->name = m.name;
+	b->generation = m.generation;
+	b->deleting = m.deleting;
+	b->selects = json_is(json_getc(spec, "selector"), JSON_OBJECT);
+	b->selector = selector_of(&b->arena, json_getc(spec, "selector"), NULL, NULL);
+	b->min_available = bound_of(json_getc(spec, "minAvailable"));
+	b->max_unavailable = bound_of(json_getc(spec, "maxUnavailable"));
+}

@@ -9,6 +9,7 @@ void parse_pod(struct pod *p, const struct json *obj);
 void parse_node(struct node *n, const struct json *obj);
 void parse_rs(struct rs *r, const struct json *obj);
 void parse_job(struct batch *b, const struct json *obj);
+void parse_budget(struct budget *b, const struct json *obj);
 void parse_deployment(struct deployment *d, const struct json *obj);
 
 /* Time as Unix seconds; 0 when absent or wrong. */

@@ -113,6 +113,11 @@ struct batch *state_job_by_uid(const struct state *s, struct str uid)
 	return map_get(&s->job_by_uid, uid);
 }
 
+struct budget *state_budget(const struct state *s, struct str key)
+{
+	return map_get(&s->budgets, key);
+}
+
 struct node *state_node(const struct state *s, struct str name)
 {
 	return map_get(&s->nodes, name);
@@ -308,6 +313,35 @@ static void on_job_delete(void *arg, struct str key, struct str last)
 	job_free(s, b);
 }
 
+static void budget_free(struct budget *b)
+{
+	arena_fini(&b->arena);
+	mem_free(b);
+}
+
+static void on_budget_set(void *arg, struct str key, const struct json *obj, struct str text)
+{
+	(void)text;
+	struct state *s = arg;
+	struct budget *b = mem_new(struct budget, 1);
+	parse_budget(b, obj);
+	struct budget *old = map_set(&s->budgets, key, b);
+	if (old)
+		budget_free(old);
+	s->on_budget(s->arg, b, false);
+}
+
+static void on_budget_delete(void *arg, struct str key, struct str last)
+{
+	(void)last;
+	struct state *s = arg;
+	struct budget *b = map_del(&s->budgets, key);
+	if (!b)
+		return;
+	s->on_budget(s->arg, b, true);
+	budget_free(b);
+}
+
 /* ---- life ---- */
 
 void state_init(struct state *s, struct ctl *ctl, struct client *client)
@@ -315,7 +349,8 @@ void state_init(struct state *s, struct ctl *ctl, struct client *client)
 	*s = (struct state){ .ctl = ctl, .client = client };
 	struct map *maps[] = { &s->pods,         &s->nodes,         &s->sets,
 			       &s->deployments,  &s->pods_by_owner, &s->sets_by_owner,
-			       &s->pods_by_node, &s->jobs,          &s->job_by_uid };
+			       &s->pods_by_node, &s->jobs,          &s->job_by_uid,
+			       &s->budgets };
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		map_init(maps[i], clock_random_u64());
 }
@@ -337,6 +372,8 @@ void state_watch(struct state *s)
 	s->i_pods = watch(s, "/api/v1/pods", on_pod_set, on_pod_delete);
 	s->i_sets = watch(s, "/apis/apps/v1/replicasets", on_rs_set, on_rs_delete);
 	s->i_jobs = watch(s, "/apis/batch/v1/jobs", on_job_set, on_job_delete);
+	s->i_budgets =
+		watch(s, "/apis/policy/v1/poddisruptionbudgets", on_budget_set, on_budget_delete);
 	s->i_deployments =
 		watch(s, "/apis/apps/v1/deployments", on_deployment_set, on_deployment_delete);
 }
@@ -359,6 +396,10 @@ void state_fini(struct state *s)
 	pos = 0;
 	while (map_next(&s->jobs, &pos, NULL, &v))
 		job_free(s, v);
+	pos = 0;
+	while (map_next(&s->budgets, &pos, NULL, &v))
+		budget_free(v);
+	map_fini(&s->budgets);
 	map_fini(&s->jobs);
 	map_fini(&s->job_by_uid);
 	map_fini(&s->pods);

@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "ctl/ctl.h"
+#include "disruption_plan.h"
 #include "json/json.h"
 #include "node_lease.h"
 #include "sched_plan.h"
@@ -83,20 +84,32 @@ struct batch {
 	bool deleting;
 };
 
+struct budget { /* a PodDisruptionBudget */
+	struct arena arena;
+	struct str key, ns, name;
+	struct sched_term selector;
+	bool selects; /* has a selector; without one it is of no pod */
+	struct disruption_bound min_available, max_unavailable;
+	struct json obj;
+	int64_t generation;
+	bool deleting;
+};
+
 struct state {
 	struct ctl *ctl;
 	struct client *client;
-	struct map pods, nodes, sets, deployments, jobs;      /* key → record */
-	struct map pods_by_owner, sets_by_owner;              /* uid → struct owner */
-	struct map set_by_uid, deployment_by_uid, job_by_uid; /* uid → record */
+	struct map pods, nodes, sets, deployments, jobs, budgets; /* key → record */
+	struct map pods_by_owner, sets_by_owner;                  /* uid → struct owner */
+	struct map set_by_uid, deployment_by_uid, job_by_uid;     /* uid → record */
 	struct map pods_by_node; /* node name → struct owner (for nodes not known too) */
-	struct client_informer *i_pods, *i_nodes, *i_sets, *i_deployments, *i_jobs;
+	struct client_informer *i_pods, *i_nodes, *i_sets, *i_deployments, *i_jobs, *i_budgets;
 	/* told after the state changed */
 	void (*on_pod)(void *arg, struct pod *p, bool gone);
 	void (*on_node)(void *arg, struct node *n, bool gone);
 	void (*on_set)(void *arg, struct rs *r, bool gone);
 	void (*on_job)(void *arg, struct batch *b, bool gone);
 	void (*on_deployment)(void *arg, struct deployment *d, bool gone);
+	void (*on_budget)(void *arg, struct budget *b, bool gone);
 	void *arg;
 };
 
@@ -111,6 +124,7 @@ struct rs *state_set_by_uid(const struct state *s, struct str uid);
 struct deployment *state_deployment_by_uid(const struct state *s, struct str uid);
 struct batch *state_job(const struct state *s, struct str key);
 struct batch *state_job_by_uid(const struct state *s, struct str uid);
+struct budget *state_budget(const struct state *s, struct str key);
 struct node *state_node(const struct state *s, struct str name);
 
 /* The list (of struct pod.by_owner, struct rs.by_owner, struct pod.by_node), or NULL when there is none. */

@@ -424,6 +424,8 @@ void special_reply_scale(struct req *r, const struct bytes *value, int64_t rev);
 void scale_get(struct req *r);
 void scale_update(struct req *r);
 void scale_patch(struct req *r);
+void pod_reply_success(struct req *r); /* 201, a Status */
+bool pod_read_body(struct req *r);     /* of a subresource; and the pod */
 void pod_binding(struct req *r);
 void pod_eviction(struct req *r);
 void review_create(struct req *r);

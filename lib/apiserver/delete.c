@@ -140,6 +140,10 @@ struct deletion {
 static void answer(struct req *r, const struct bytes *value, int64_t rev)
 {
 	const struct deletion *d = r->extra;
+	if (r->verb == VERB_CREATE) { /* an eviction */
+		pod_reply_success(r);
+		return;
+	}
 	if (!d->removed || is_core(r->kind, "pods")) {
 		req_reply_object(r, 200, object_with_rev(r->kind, value, rev));
 		return;
@@ -157,7 +161,7 @@ static void stored(struct req *r)
 		answer(r, r->value, r->result.rev);
 	else if (r->result.code != ERR_CONFLICT || r->result.fenced)
 		write_failed(r);
-	else if (!write_lost_race(r, attempt))
+	else if (!write_lost_race(r, r->again ? r->again : attempt))
 		req_fail_modified(r, r->route.name);
 }
 

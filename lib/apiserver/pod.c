@@ -1,4 +1,4 @@
-/* Subresources of pods: binding to a node, eviction. */
+/* Subresources of pods: binding to a node. */
 #include "apiserver/apiserver_priv.h"
 
 static void set_scheduled(struct arena *a, struct json *pod)
@@ -18,7 +18,7 @@ static void set_scheduled(struct arena *a, struct json *pod)
 	json_push(a, list, c);
 }
 
-static void reply_success(struct req *r)
+void pod_reply_success(struct req *r)
 {
 	struct buf out = { 0 };
 	buf_adds(
@@ -33,14 +33,14 @@ static void bind(struct req *r);
 static void bound(struct req *r)
 {
 	if (r->result.code == 0)
-		reply_success(r);
+		pod_reply_success(r);
 	else if (r->result.code != ERR_CONFLICT || r->result.fenced)
 		write_failed(r);
 	else if (!write_lost_race(r, bind))
 		req_fail_modified(r, r->route.name);
 }
 
-static bool read_subresource_body(struct req *r)
+bool pod_read_body(struct req *r)
 {
 	if (!write_read_tree(r, &r->input) || !write_find_tree(r, r->route.name))
 		return false;
@@ -64,7 +64,7 @@ static void take_metadata(struct arena *a, struct json *pod, const struct json *
 static void bind(struct req *r)
 {
 	struct arena *a = &r->arena;
-	if (!read_subresource_body(r))
+	if (!pod_read_body(r))
 		return;
 	struct str node = json_str(json_dig(&r->input, "target", "name", NULL));
 	struct json *pod = &r->target.tree;
@@ -95,7 +95,7 @@ static void bind(struct req *r)
 	take_metadata(a, pod, &r->input, "annotations");
 	set_scheduled(a, pod);
 	if (r->opt.dry_run) {
-		reply_success(r);
+		pod_reply_success(r);
 		return;
 	}
 	write_submit(r, STORE_UPDATE, r->target.key, watch_obj_rev(r->target.old),
@@ -105,25 +105,4 @@ static void bind(struct req *r)
 void pod_binding(struct req *r)
 {
 	req_when_fresh(r, bind);
-}
-
-/* An eviction is a deletion that disruption budgets may refuse; budgets come with their kind. */
-static void evict(struct req *r)
-{
-	if (!read_subresource_body(r))
-		return;
-	const struct json *o = json_getc(&r->input, "deleteOptions");
-	struct buf text = { 0 };
-	if (o)
-		json_write(&text, o);
-	r->body = arena_str(&r->arena, buf_str(&text));
-	r->content_type = STR("application/json");
-	buf_fini(&text);
-	r->route.subresource = STR_NONE;
-	verb_delete(r);
-}
-
-void pod_eviction(struct req *r)
-{
-	req_when_fresh(r, evict);
 }

@@ -335,5 +335,39 @@ has "another scope" created run_pod ends ',"activeDeadlineSeconds":60' ',"resour
 has "delete" deleted kubectl -n bounds delete pod filled --now
 soon "given back" '^0$' kubectl -n bounds get quota q -o 'jsonpath={.status.used.requests\.cpu}'
 
+say "disruption budgets, drain"
+cert controller /O=system:controllers/CN=controller
+kubeconfig controller
+"$RCTL_BIN/resource-cluster-controller" --kubeconfig="$dir/controller.kubeconfig" --node-grace=1h --health-address=127.0.0.1:0 \
+    --log-level=warn 2>"$dir/controller.log" &
+controller_pid=$!
+for i in 1 2 3; do
+    printf '{"apiVersion":"v1","kind":"Node","metadata":{"name":"n%s"},"status":{"conditions":[{"type":"Ready","status":"True"}]}}\n' "$i" |
+        kubectl create -f - >/dev/null
+done
+kubectl create ns budget >/dev/null
+ready_pod() { # ready_pod NAME NODE
+    printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s","labels":{"app":"db"}},"spec":{"nodeName":"%s","terminationGracePeriodSeconds":0,
+        "containers":[{"name":"c","image":"host"}]}}' "$1" "$2" | kubectl -n budget create -f - >/dev/null
+    curl -sk --cert "$dir/admin.crt" --key "$dir/admin.key" -X PATCH -H 'Content-Type: application/merge-patch+json' -o "$dir/out" --fail \
+        "https://127.0.0.1:$port/api/v1/namespaces/budget/pods/$1/status" \
+        -d '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2024-01-01T00:00:00Z"}]}}'
+}
+for i in 1 2 3; do ready_pod "db$i" "n$i"; done
+has "create pdb" 'poddisruptionbudget.policy/db created' kubectl -n budget create pdb db --selector=app=db --min-available=2
+soon "its status" '^1 3 2 3 SufficientPods$' kubectl -n budget get pdb db \
+    -o 'jsonpath={.status.disruptionsAllowed} {.status.currentHealthy} {.status.desiredHealthy} {.status.expectedPods} {.status.conditions[0].reason}'
+has "its column" 'db +2 +N/A +1|db +2 +(<none>)? +1' kubectl -n budget get pdb
+has "drain what the budget grants" 'node/n1 (drained|evicted)' kubectl drain n1 --force --timeout=20s
+soon "none left" '^0 2$' kubectl -n budget get pdb db -o 'jsonpath={.status.disruptionsAllowed} {.status.currentHealthy}'
+no "drain waits and gives up" "will retry after 5s\\): Cannot evict pod as it would violate the pod's disruption budget" \
+    kubectl drain n2 --force --timeout=2s
+has "the pod is still there" Running kubectl -n budget get pod db2 -o 'jsonpath={.status.phase}'
+(sleep 1 && ready_pod db4 n3) &
+has "drain goes on when another is ready" 'node/n2 (drained|evicted)' kubectl drain n2 --force --timeout=20s
+no "the pod went" 'not found' kubectl -n budget get pod db2
+kill "$controller_pid"
+wait "$controller_pid" || true
+
 api_stop
 echo "$passed checks passed"

@@ -356,3 +356,143 @@ Test(apiserver_admit, of_many_pods_at_once_exactly_those_pass_that_fit)
 	cr_assert(str_is(json_str(json_getc(harness_at(&h, "status.used"), "requests.cpu")), "1"));
 	harness_stop(&h);
 }
+
+/* ---- disruption budgets ---- */
+
+#define BUDGETS "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+
+static void run_pod(struct harness *h, const char *name, const char *label, const char *ready)
+{
+	char body[512], path[512];
+	snprintf(body, sizeof(body),
+		 "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"app\":\"%s\"}},\"spec\":{"
+		 "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}",
+		 name, label);
+	create(h, PODS, body);
+	snprintf(path, sizeof(path), PODS "/%s/status", name);
+	snprintf(
+		body, sizeof(body),
+		"{\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":"
+		"\"%s\"}]}}",
+		ready);
+	cr_assert_eq(harness_send(h, "PATCH", path, "application/merge-patch+json", body), 200);
+}
+
+static void set_budget(struct harness *h, const char *name, int allowed, int healthy, int desired)
+{
+	char path[512], body[512];
+	snprintf(path, sizeof(path), BUDGETS "/%s/status", name);
+	snprintf(body, sizeof(body),
+		 "{\"status\":{\"observedGeneration\":1,\"disruptionsAllowed\":%d,"
+		 "\"currentHealthy\":%d,\"desiredHealthy\":%d,\"expectedPods\":3}}",
+		 allowed, healthy, desired);
+	cr_assert_eq(harness_send(h, "PATCH", path, "application/merge-patch+json", body), 200,
+		     "%s", h->text.p);
+}
+
+static int evict(struct harness *h, const char *name)
+{
+	char path[512], body[256];
+	snprintf(path, sizeof(path), PODS "/%s/eviction", name);
+	snprintf(body, sizeof(body),
+		 "{\"apiVersion\":\"policy/"
+		 "v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"%s\"},"
+		 "\"deleteOptions\":{\"gracePeriodSeconds\":0}}",
+		 name);
+	return harness_post(h, path, body);
+}
+
+Test(apiserver_admit, an_eviction_needs_the_grant_of_the_budget)
+{
+	struct harness h;
+	harness_start(&h, KIND_CLUSTER, NULL, 0);
+	harness_ready(&h);
+	static const char *const pods[] = { "a", "b", "c" };
+	for (size_t i = 0; i < 3; i++)
+		run_pod(&h, pods[i], "web", "True");
+	run_pod(&h, "sick", "web", "False");
+	run_pod(&h, "free", "other", "True");
+	create(&h, BUDGETS,
+	       "{\"metadata\":{\"name\":\"keep\"},\"spec\":{\"minAvailable\":2,\"selector\":{"
+	       "\"matchLabels\":{\"app\":\"web\"}}}}");
+	cr_assert_eq(evict(&h, "free"), 201, "%s", h.text.p);
+	cr_assert_eq(evict(&h, "a"), 429);
+	cr_assert_str_eq(harness_str(&h, "message"),
+			 "Cannot evict pod as it would violate the pod's disruption budget.");
+	cr_assert_str_eq(harness_str(&h, "reason"), "TooManyRequests");
+	cr_assert_str_eq(harness_str(&h, "details.causes.0.reason"), "DisruptionBudget");
+	cr_assert_str_eq(harness_str(&h, "details.causes.0.message"),
+			 "The disruption budget keep is still being processed by the server.");
+	cr_assert_str_eq(harness_str(&h, "details.retryAfterSeconds"), "10");
+	set_budget(&h, "keep", 1, 3, 2);
+	cr_assert_eq(
+		harness_send(&h, "POST", PODS "/a/eviction?dryRun=All", "application/json",
+			     "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{"
+			     "\"name\":\"a\"}}"),
+		201, "%s", h.text.p);
+	cr_assert_eq(evict(&h, "a"), 201, "%s", h.text.p);
+	cr_assert_eq(harness_get(&h, PODS "/a"), 404);
+	cr_assert_eq(evict(&h, "b"), 429);
+	cr_assert_str_eq(harness_str(&h, "details.causes.0.message"),
+			 "The disruption budget keep needs 2 healthy pods and has 3 currently");
+	cr_assert_eq(harness_get(&h, BUDGETS "/keep"), 200);
+	cr_assert_str_eq(harness_str(&h, "status.disruptionsAllowed"), "0");
+	cr_assert(harness_at(&h, "status.disruptedPods.a"));
+	/* One that is not ready may go while the others are enough, or when the budget says so. */
+	set_budget(&h, "keep", 0, 1, 2);
+	cr_assert_eq(evict(&h, "sick"), 429);
+	set_budget(&h, "keep", 0, 2, 2);
+	cr_assert_eq(evict(&h, "sick"), 201, "%s", h.text.p);
+	/* Two budgets for one pod are a mistake. */
+	create(&h, BUDGETS,
+	       "{\"metadata\":{\"name\":\"more\"},\"spec\":{\"maxUnavailable\":1,\"selector\":{}}"
+	       "}");
+	cr_assert_eq(evict(&h, "b"), 500);
+	cr_assert_eq(harness_delete(&h, PODS "/b", "{\"gracePeriodSeconds\":0}"), 200);
+	cr_assert_eq(
+		harness_post(&h, BUDGETS,
+			     "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"minAvailable\":\"120%\","
+			     "\"maxUnavailable\":1}}"),
+		422);
+	harness_stop(&h);
+}
+
+Test(apiserver_admit, of_many_evictions_at_once_exactly_those_pass_that_are_granted)
+{
+	enum { PODS_MAX = 20, GRANTED = 7 };
+	struct harness h;
+	harness_start(&h, KIND_CLUSTER, NULL, 0);
+	harness_ready(&h);
+	create(&h, BUDGETS,
+	       "{\"metadata\":{\"name\":\"keep\"},\"spec\":{\"minAvailable\":13,\"selector\":{}}}");
+	char names[PODS_MAX][16];
+	for (int i = 0; i < PODS_MAX; i++) {
+		snprintf(names[i], sizeof(names[i]), "p%d", i);
+		run_pod(&h, names[i], "web", "True");
+	}
+	set_budget(&h, "keep", GRANTED, PODS_MAX, PODS_MAX - GRANTED);
+	struct answer answers[PODS_MAX];
+	size_t waiting = PODS_MAX, gone = 0;
+	for (int i = 0; i < PODS_MAX; i++) {
+		char path[512];
+		snprintf(path, sizeof(path), PODS "/%s/eviction", names[i]);
+		struct apiserver_call c = {
+			.method = STR("POST"),
+			.path = str_of(path),
+			.content_type = STR("application/json"),
+			.body = STR("{\"deleteOptions\":{\"gracePeriodSeconds\":0}}"),
+			.user = &h.user
+		};
+		answers[i] = (struct answer){ 0, &waiting };
+		apiserver_call(h.s, h.loop, &c, on_answer, &answers[i]);
+	}
+	while (waiting)
+		loop_turn(h.loop, 1000);
+	for (int i = 0; i < PODS_MAX; i++) {
+		cr_assert(answers[i].status == 201 || answers[i].status == 429, "%d",
+			  answers[i].status);
+		gone += answers[i].status == 201;
+	}
+	cr_assert_eq(gone, GRANTED);
+	harness_stop(&h);
+}

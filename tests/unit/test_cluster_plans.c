@@ -1,6 +1,7 @@
 #include "adopt_plan.h"
 #include "batch_plan.h"
 #include "deployment_plan.h"
+#include "disruption_plan.h"
 #include "node_lease.h"
 #include "node_plan.h"
 #include "replicaset_plan.h"
@@ -11,6 +12,67 @@
 #include <stdio.h>
 
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* ---- PodDisruptionBudget ---- */
+
+Test(disruption_plan, allows_what_is_healthy_beyond_what_is_wanted)
+{
+#define N(v) \
+	{ \
+		true, false, (v) \
+	}
+#define PCT(v) \
+	{ \
+		true, true, (v) \
+	}
+	/* Pods: r ready, n not ready, d deleting, g ready and granted, o ready after an old grant. */
+	static const struct {
+		struct disruption_bound min, max;
+		const char *pods;
+		int64_t scale, expected, desired, healthy, allowed, again_s;
+		size_t granted;
+	} cases[] = {
+		{ N(2), { 0 }, "rrr", 3, 3, 2, 3, 1, 0, 0 },
+		{ N(2), { 0 }, "rrn", 3, 3, 2, 2, 0, 0, 0 },
+		{ N(2), { 0 }, "rrd", 3, 3, 2, 2, 0, 0, 0 },
+		{ N(2), { 0 }, "rrrg", 4, 4, 2, 3, 1, 20, 1 },
+		{ N(2), { 0 }, "rro", 3, 3, 2, 3, 1, 0, 0 },
+		{ N(5), { 0 }, "rrr", 3, 3, 5, 3, 0, 0, 0 },
+		{ N(0), { 0 }, "", 0, 0, 0, 0, 0, 0, 0 },
+		{ PCT(50), { 0 }, "rrr", 3, 3, 2, 3, 1, 0, 0 },
+		{ PCT(50), { 0 }, "rr", 5, 5, 3, 2, 0, 0, 0 },
+		{ { 0 }, N(1), "rrr", 3, 3, 2, 3, 1, 0, 0 },
+		{ { 0 }, N(1), "rr", 3, 3, 2, 2, 0, 0, 0 },
+		{ { 0 }, N(9), "rrr", 3, 3, 0, 3, 3, 0, 0 },
+		{ { 0 }, PCT(34), "rrr", 3, 3, 1, 3, 2, 0, 0 },
+		{ { 0 }, PCT(0), "rrr", 3, 3, 3, 3, 0, 0, 0 },
+		{ { 0 }, PCT(100), "rrr", 3, 3, 0, 3, 3, 0, 0 },
+	};
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct arena a = { 0 };
+		struct disruption_pod pods[8];
+		size_t n = strlen(cases[i].pods);
+		for (size_t k = 0; k < n; k++) {
+			char c = cases[i].pods[k];
+			pods[k] = (struct disruption_pod){ .ready = c != 'n',
+							   .deleting = c == 'd',
+							   .granted_s = c == 'g'   ? 900
+									: c == 'o' ? 880
+										   : 0 };
+		}
+		struct disruption_plan p = disruption_plan(
+			&a, &(struct disruption_input){ cases[i].min, cases[i].max, pods, n,
+							&cases[i].scale, 1, 1000 });
+		cr_assert_eq(p.expected, cases[i].expected, "%zu: expected %ld", i,
+			     (long)p.expected);
+		cr_assert_eq(p.desired, cases[i].desired, "%zu: desired %ld", i, (long)p.desired);
+		cr_assert_eq(p.healthy, cases[i].healthy, "%zu: healthy %ld", i, (long)p.healthy);
+		cr_assert_eq(p.allowed, cases[i].allowed, "%zu: allowed %ld", i, (long)p.allowed);
+		cr_assert_eq(p.granted_len, cases[i].granted, "%zu", i);
+		cr_assert_eq(p.again_s, cases[i].again_s, "%zu: again %ld", i, (long)p.again_s);
+		arena_fini(&a);
+	}
+}
 
 /* ---- ReplicaSet ---- */
 
