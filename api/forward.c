@@ -21,7 +21,37 @@ struct forward {
 	char *cert_pem, *key_pem;
 };
 
-/* Endpoints and trust of the Cluster object. */
+int forward_target(const struct forward *f, struct arena *a, const struct json *cluster,
+		   struct passage_target *to, struct error *err)
+{
+	if (!f->cert_pem)
+		return error_set(err, ERR_UNAVAILABLE,
+				 "this server does not forward: it has no --cluster-client-cert");
+	const struct json *spec = json_getc(cluster, "spec");
+	const struct json *list = json_getc(spec, "endpoints");
+	for (size_t i = 0; i < json_len(list) && to->endpoints_len < PASSAGE_ENDPOINTS_MAX; i++) {
+		struct str url = json_str(json_getc(json_at(list, i), "url"));
+		if (url.len)
+			to->endpoints[to->endpoints_len++] = arena_str(a, url).p;
+	}
+	if (!to->endpoints_len)
+		return error_set(err, ERR_UNAVAILABLE, "cluster \"%.*s\" has no endpoint",
+				 STR_ARG(json_str(json_dig(cluster, "metadata", "name", NULL))));
+	struct buf ca = { 0 };
+	if (base64_read(&ca, json_str(json_getc(spec, "caBundle"))) && ca.len)
+		to->identity.ca_pem = arena_str(a, buf_str(&ca)).p;
+	buf_fini(&ca);
+	to->identity.cert_pem = arena_strdup(a, f->cert_pem);
+	to->identity.key_pem = arena_strdup(a, f->key_pem);
+	return 0;
+}
+
+struct fetch *forward_fetch(struct forward *f)
+{
+	return f->fetch;
+}
+
+/* The same for the name of one. */
 static int find_cluster(const struct forward *f, struct arena *a, struct str name,
 			struct passage_target *to, struct error *err)
 {
@@ -33,25 +63,7 @@ static int find_cluster(const struct forward *f, struct arena *a, struct str nam
 		   : error_set(err, ERR_NOT_FOUND, "clusters.topology.rctl.io \"%.*s\" not found",
 			       STR_ARG(name));
 	watch_snap_unref(snap);
-	if (rc)
-		return rc;
-	const struct json *spec = json_getc(&obj, "spec");
-	const struct json *list = json_getc(spec, "endpoints");
-	for (size_t i = 0; i < json_len(list) && to->endpoints_len < PASSAGE_ENDPOINTS_MAX; i++) {
-		struct str url = json_str(json_getc(json_at(list, i), "url"));
-		if (url.len)
-			to->endpoints[to->endpoints_len++] = arena_str(a, url).p;
-	}
-	if (!to->endpoints_len)
-		return error_set(err, ERR_UNAVAILABLE, "cluster \"%.*s\" has no endpoint",
-				 STR_ARG(name));
-	struct buf ca = { 0 };
-	if (base64_read(&ca, json_str(json_getc(spec, "caBundle"))) && ca.len)
-		to->identity.ca_pem = arena_str(a, buf_str(&ca)).p;
-	buf_fini(&ca);
-	to->identity.cert_pem = arena_strdup(a, f->cert_pem);
-	to->identity.key_pem = arena_strdup(a, f->key_pem);
-	return 0;
+	return rc ? rc : forward_target(f, a, &obj, to, err);
 }
 
 static void serve(void *arg, struct http_request *req, const struct apiserver_info *info)
@@ -65,13 +77,7 @@ static void serve(void *arg, struct http_request *req, const struct apiserver_in
 	struct str name = slash < 0 ? info->path_rest : str_sub(info->path_rest, 0, (size_t)slash);
 	struct str path =
 		slash < 0 ? STR("/") : str_sub(info->path_rest, (size_t)slash, info->path_rest.len);
-	int rc = 0;
-	if (!f->cert_pem)
-		rc = error_set(&err, ERR_UNAVAILABLE,
-			       "this server does not forward: it has no --cluster-client-cert");
-	else
-		rc = find_cluster(f, a, name, &to, &err);
-	if (rc) {
+	if (find_cluster(f, a, name, &to, &err) != 0) {
 		apiserver_fail(req, &err);
 		passage_free(p);
 		return;

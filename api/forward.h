@@ -9,10 +9,12 @@
 #define FORWARD_H
 
 #include "apiserver/apiserver.h"
+#include "apiserver/passage.h"
 #include "base/attr.h"
 #include "base/error.h"
 
 struct forward;
+struct json;
 
 struct forward_config {
 	struct apiserver *api;
@@ -26,5 +28,13 @@ ATTR_MUSTCHECK int forward_new(const struct forward_config *cfg, struct forward 
 			       struct error *err);
 ATTR_MUSTCHECK int forward_reload(struct forward *f, struct error *err);
 struct forward *forward_free(struct forward *f);
+
+/* ---- for other questions to clusters ---- */
+
+struct fetch *forward_fetch(struct forward *f);
+/* Endpoints, trust and certificate for a Cluster object, into the arena.  ERR_UNAVAILABLE: it cannot be asked. */
+ATTR_MUSTCHECK int forward_target(const struct forward *f, struct arena *a,
+				  const struct json *cluster, struct passage_target *to,
+				  struct error *err);
 
 #endif

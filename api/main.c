@@ -2,6 +2,7 @@
 #include "apiserver/apiserver.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "fleetquery.h"
 #include "forward.h"
 
 struct program {
@@ -10,6 +11,8 @@ struct program {
 	struct daemon *daemon;
 	char *cluster_cert, *cluster_key;
 	struct forward *forward;
+	struct fleetquery *fleetquery;
+	struct fleetquery_config query_cfg;
 };
 
 static size_t settings(void *state, struct setting *rows, size_t cap)
@@ -28,6 +31,32 @@ static size_t settings(void *state, struct setting *rows, size_t cap)
 		  .target = &p->cluster_key,
 		  .metavar = "FILE",
 		  .help = "PEM key of cluster-client-cert" },
+		{ .name = "fleet-query-timeout",
+		  .type = SETTING_DURATION,
+		  .target = &p->query_cfg.timeout_ms,
+		  .fallback = "5s",
+		  .min = 100,
+		  .max = 600000,
+		  .metavar = "DURATION",
+		  .help = "how long /api/v1/query waits for a cluster before it answers without "
+			  "it" },
+		{ .name = "query-samples-max",
+		  .type = SETTING_INT,
+		  .target = &p->query_cfg.samples_max,
+		  .fallback = "50000000",
+		  .min = 1000,
+		  .max = 1000000000,
+		  .metavar = "N",
+		  .help = "most samples that one query over all clusters may read from their "
+			  "answers" },
+		{ .name = "query-memory-max",
+		  .type = SETTING_BYTES,
+		  .target = &p->query_cfg.bytes_max,
+		  .fallback = "256Mi",
+		  .min = 1 << 20,
+		  .max = 64LL << 30,
+		  .metavar = "BYTES",
+		  .help = "most memory of one query, about" },
 	};
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]) && n < cap; i++)
 		rows[n++] = own[i];
@@ -66,6 +95,12 @@ static int start(void *state, struct daemon *d, struct error *err)
 					    .key_file = p->cluster_key };
 	if (rc == 0)
 		rc = forward_new(&fwd, &p->forward, err);
+	if (rc == 0) {
+		p->query_cfg.api = p->api;
+		p->query_cfg.loop = daemon_loop(d);
+		p->query_cfg.forward = p->forward;
+		p->fleetquery = fleetquery_new(&p->query_cfg);
+	}
 	if (rc == 0)
 		rc = apiserver_start(p->api, err);
 	if (rc)
@@ -110,6 +145,7 @@ static void fini(void *state)
 {
 	struct program *p = state;
 	p->api = apiserver_free(p->api);
+	p->fleetquery = fleetquery_free(p->fleetquery);
 	p->forward = forward_free(p->forward);
 }
 
