@@ -15,6 +15,9 @@ struct core *core_new(const struct core_config *cfg)
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	c->silence_due = INT64_MAX;
+	c->inhibit_due = INT64_MAX;
+	inhibit_builtin(c->inhibit_rules);
+	inhibit_init(&c->inhibit, c->inhibit_rules, INHIBIT_BUILTIN_LEN, c->alerts.seed);
 	return c;
 }
 
@@ -45,6 +48,8 @@ struct core *core_free(struct core *c)
 		map_fini(maps[i]);
 	heap_fini(&c->due_groups);
 	heap_fini(&c->due_deliveries);
+	inhibit_fini(&c->inhibit);
+	inhibit_rules_fini(c->inhibit_rules, INHIBIT_BUILTIN_LEN);
 	arena_fini(&c->gone_arena);
 	mem_free(c->gone_alerts);
 	mem_free(c->gone_groups);
@@ -164,6 +169,14 @@ static bool same_record(const struct alert_record *a, const struct alert_record 
 	       a->starts_ms == b->starts_ms && a->ends_ms == b->ends_ms && a->keep_ms == b->keep_ms;
 }
 
+/* It began or ended to fire: what it stands for is looked at in the next turn. */
+static void inhibit_note(struct core *c, const struct core_alert *x, int64_t now_ms)
+{
+	if (inhibit_change(&c->inhibit, x->labels->l, x->record.state == ALERT_FIRING, now_ms,
+			   &c->inhibit_due))
+		c->inhibit_due = 0;
+}
+
 static void apply(struct core *c, struct core_alert *x, const struct alert_timing *t,
 		  enum alert_seen seen, int64_t now_ms)
 {
@@ -176,6 +189,8 @@ static void apply(struct core *c, struct core_alert *x, const struct alert_timin
 	core_alert_dirty(c, x);
 	if (next.state == from)
 		return;
+	if (next.state == ALERT_FIRING || from == ALERT_FIRING)
+		inhibit_note(c, x, now_ms);
 	if (next.state == ALERT_FIRING)
 		core_route(c, x);
 	core_groups_touch(c, x);
@@ -305,8 +320,10 @@ static bool silences(const struct silence *s, const struct core_alert *x, int64_
 	       matcher_all(s->match, s->match_len, x->labels->l);
 }
 
-bool core_alert_silenced(const struct core *c, const struct core_alert *x, int64_t now_ms)
+bool core_alert_muted(const struct core *c, const struct core_alert *x, int64_t now_ms)
 {
+	if (inhibit_is(&c->inhibit, x->labels->l, now_ms, NULL))
+		return true;
 	size_t pos = 0;
 	void *v = NULL;
 	while (map_next(&c->silences, &pos, NULL, &v))
@@ -355,6 +372,30 @@ static void silences_run(struct core *c, int64_t now_ms)
 		if (next > now_ms && next < c->silence_due)
 			c->silence_due = next;
 	}
+	core_groups_touch_all(c);
+}
+
+/* ---- inhibition ---- */
+
+size_t core_inhibited(const struct core *c, int64_t now_ms)
+{
+	size_t n = 0;
+	size_t pos = 0;
+	void *v = NULL;
+	while (map_next(&c->alerts, &pos, NULL, &v)) {
+		const struct core_alert *x = v;
+		n += x->record.state == ALERT_FIRING &&
+		     inhibit_is(&c->inhibit, x->labels->l, now_ms, NULL);
+	}
+	return n;
+}
+
+static void inhibit_run(struct core *c, int64_t now_ms)
+{
+	if (now_ms < c->inhibit_due)
+		return;
+	c->inhibit_due = INT64_MAX;
+	inhibit_sweep(&c->inhibit, now_ms, &c->inhibit_due);
 	core_groups_touch_all(c);
 }
 
@@ -411,6 +452,7 @@ void core_run(struct core *c, int64_t now_ms)
 	if (!c->receivers_known)
 		return;
 	silences_run(c, now_ms);
+	inhibit_run(c, now_ms);
 	sweep(c, now_ms);
 	struct heap_node *top;
 	while ((top = heap_top(&c->due_groups)) && top->due <= (uint64_t)now_ms) {
@@ -426,6 +468,8 @@ int64_t core_due(const struct core *c)
 	if (!c->receivers_known)
 		return INT64_MAX;
 	int64_t due = c->silence_due < c->sweep_ms ? c->silence_due : c->sweep_ms;
+	if (c->inhibit_due < due)
+		due = c->inhibit_due;
 	const struct heap *heaps[] = { &c->due_groups, &c->due_deliveries };
 	for (size_t i = 0; i < 2; i++) {
 		const struct heap_node *top = heap_top(heaps[i]);
@@ -461,6 +505,8 @@ static void load_alert(struct core *c, const struct alert_row *row, int64_t last
 	x->record = alert_plan_resume(&row->record, last_ms, now_ms);
 	if (!same_record(&x->record, &row->record))
 		core_alert_dirty(c, x);
+	if (x->record.state == ALERT_FIRING || x->record.state == ALERT_RESOLVED)
+		inhibit_note(c, x, x->record.state == ALERT_FIRING ? now_ms : x->record.ends_ms);
 }
 
 static void load_told(struct core *c, struct group *g, struct str told)

@@ -95,6 +95,8 @@ void core_each_alert(const struct core *c, struct str rule,
 		     void (*fn)(void *arg, const struct core_alert_view *a), void *arg);
 size_t core_count(const struct core *c, enum alert_state s);
 size_t core_silenced(const struct core *c, const struct silence *s, int64_t now_ms);
+/* Alerts that fire and that another one stands for: a silent node, zone or cluster, see inhibit_builtin. */
+size_t core_inhibited(const struct core *c, int64_t now_ms);
 
 /* ---- turns ---- */
 

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "core.h"
+#include "inhibit.h"
 #include "payload.h"
 
 /* All alerts of one rule. */
@@ -94,6 +95,9 @@ struct core {
 	struct list leasing, in_commit, sendable;
 	bool receivers_known;
 	int64_t silence_due; /* the next start or end of one; INT64_MAX = none */
+	struct inhibit_rule inhibit_rules[INHIBIT_BUILTIN_LEN];
+	struct inhibit inhibit;
+	int64_t inhibit_due; /* a source changed (0), or its lingering ends then; INT64_MAX = none */
 	int64_t sweep_ms;    /* when idle groups are looked for again */
 	/* rows to delete with the next batch; their keys live in gone_arena */
 	struct arena gone_arena;
@@ -107,7 +111,8 @@ void core_alert_dirty(struct core *c, struct core_alert *x);
 /* Frees an alert that nobody needs any more: calm, and no receiver is to be told. */
 void core_alert_release(struct core *c, struct core_alert *x);
 struct core_alert *core_alert_find(const struct core *c, struct str rule, struct str fp);
-bool core_alert_silenced(const struct core *c, const struct core_alert *x, int64_t now_ms);
+/* By a silence or by an alert that stands for it. */
+bool core_alert_muted(const struct core *c, const struct core_alert *x, int64_t now_ms);
 struct labels_own *core_labels_parse(struct str json);
 
 /* ---- core_route.c: receivers, groups, members ---- */

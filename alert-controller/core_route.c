@@ -144,11 +144,23 @@ static bool grouped_by(const struct receiver *r, struct str name)
 	return false;
 }
 
+/* What calls for nobody (a dead man's switch) goes only to those that name it. */
+static bool asked_for(const struct receiver *r, struct labels l)
+{
+	if (!str_is(labels_get(l, STR("severity")), "none"))
+		return true;
+	for (size_t i = 0; i < r->match_len; i++)
+		if (str_is(r->match[i].name, "alertname") || str_is(r->match[i].name, "severity"))
+			return true;
+	return false;
+}
+
 /* The group for the alert; NULL when it does not go there (or, with !make, when there is none yet). */
 static struct group *group_for(struct core *c, struct core_receiver *r, struct labels l, bool make)
 {
 	const struct receiver *cfg = r->cfg;
-	if (!cfg || cfg->problem.len || !matcher_all(cfg->match, cfg->match_len, l))
+	if (!cfg || cfg->problem.len || !matcher_all(cfg->match, cfg->match_len, l) ||
+	    !asked_for(cfg, l))
 		return NULL;
 	struct label v[LABELS_MAX];
 	size_t n = 0;

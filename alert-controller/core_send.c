@@ -283,7 +283,7 @@ void core_group_run(struct core *c, struct group *g, int64_t now_ms)
 		members[n] = m;
 		in[n++] = (struct group_alert){
 			.firing = fires(m),
-			.silenced = fires(m) && core_alert_silenced(c, m->alert, now_ms),
+			.silenced = fires(m) && core_alert_muted(c, m->alert, now_ms),
 			.starts_ms = m->alert->record.starts_ms,
 			.ends_ms = m->alert->record.ends_ms,
 			.told_ms = m->told_ms,

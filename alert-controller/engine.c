@@ -3,7 +3,7 @@
 #include "engine_priv.h"
 #include "sys/clock.h"
 
-enum { RETRY_MS = 1000, PRUNE_MS = 3600000, TURN_MAX_MS = 60000 };
+enum { RETRY_MS = 1000, PRUNE_MS = 3600000, TURN_MAX_MS = 60000, CORDON_LINGER_MS = 15000 };
 
 static void claim(struct engine *e);
 
@@ -96,7 +96,7 @@ static void builtins(struct engine *e)
 {
 	unsigned due = e->builtin_due;
 	e->builtin_due = 0;
-	for (int b = BUILTIN_NODE_SILENT; b <= BUILTIN_CLUSTER_SILENT; b++)
+	for (int b = BUILTIN_NONE + 1; b < BUILTINS; b++)
 		if (due & 1U << b)
 			evaluate_builtin(e, (enum builtin)b);
 }
@@ -151,7 +151,35 @@ static void feed(struct engine *e)
 	pos = 0;
 	while (map_next(&e->silences, &pos, NULL, &v))
 		core_set_silence(e->core, ((struct silence_entry *)v)->silence);
+	pos = 0;
+	while (map_next(&e->cordoned, &pos, NULL, &v))
+		core_set_silence(e->core, v);
 	core_receivers_known(e->core);
+}
+
+static void recall(void *arg, const struct core_alert_view *x)
+{
+	struct engine *e = arg;
+	if (x->record->state == ALERT_FIRING)
+		topology_recall(&e->objects.topology, labels_get(x->labels, STR("axis")),
+				labels_get(x->labels, STR("region")),
+				labels_get(x->labels, STR("zone")),
+				labels_get(x->labels, STR("network_az")));
+}
+
+/* Zones that were silent are so until few of their nodes are: what fires says which. */
+static void recall_zones(struct engine *e)
+{
+	size_t pos = 0;
+	void *v = NULL;
+	while (map_next(&e->rules, &pos, NULL, &v)) {
+		const struct rule_entry *r = v;
+		for (size_t g = 0; g < r->groups_len; g++)
+			for (size_t i = 0; i < r->groups[g].runs_len; i++)
+				if (r->groups[g].runs[i].rule->builtin == BUILTIN_ZONE_SILENT)
+					core_each_alert(e->core, str_of(r->groups[g].runs[i].id),
+							recall, e);
+	}
 }
 
 static void on_claimed(void *arg, const struct dbanswer *answer)
@@ -180,6 +208,7 @@ static void on_claimed(void *arg, const struct dbanswer *answer)
 	core_load(e->core, &answer->image, engine_now());
 	e->state = ENGINE_RUNS;
 	feed(e);
+	recall_zones(e);
 	evaluate_end_unknown(e);
 	e->builtin_due = ~0U;
 	log_info("alerts-loaded", "epoch", LOG_I(e->epoch), "alerts",
@@ -464,6 +493,46 @@ static void on_builtin(void *arg, enum builtin what)
 	engine_pump(e);
 }
 
+static void cordoned_sweep(struct engine *e, int64_t now_ms)
+{
+	struct arena a = { 0 };
+	struct str *gone = arena_new(&a, struct str, e->cordoned.len);
+	size_t n = 0;
+	size_t pos = 0;
+	struct str key;
+	void *v = NULL;
+	while (map_next(&e->cordoned, &pos, &key, &v))
+		if (((const struct silence *)v)->ends_ms <= now_ms)
+			gone[n++] = arena_str(&a, key);
+	for (size_t i = 0; i < n; i++) {
+		if (e->core)
+			core_del_silence(e->core, gone[i]);
+		(void)silence_free(map_del(&e->cordoned, gone[i]));
+	}
+	arena_fini(&a);
+}
+
+/*
+ * Nobody is to be called for a node that somebody works at; pods on it are another matter.  What is said of the
+ * node goes on for a moment when that is over (keep_firing_for), also when the node was deleted.
+ */
+static void on_cordon(void *arg, struct str node, bool cordoned)
+{
+	struct engine *e = arg;
+	struct arena a = { 0 };
+	struct str key = arena_strf(&a, "cordoned/%.*s", STR_ARG(node));
+	int64_t now = engine_now();
+	struct silence *s = silence_of_node(key, node);
+	cordoned_sweep(e, now);
+	if (!cordoned)
+		s->ends_ms = now + CORDON_LINGER_MS;
+	if (e->core)
+		core_set_silence(e->core, s);
+	(void)silence_free(map_set(&e->cordoned, key, s));
+	arena_fini(&a);
+	engine_pump(e);
+}
+
 /* Rules of scope Global have a run for each cluster. */
 static void on_cluster(void *arg)
 {
@@ -517,6 +586,12 @@ static int64_t gauge_pending(void *arg)
 	return e->core ? (int64_t)core_count(e->core, ALERT_PENDING) : 0;
 }
 
+static int64_t gauge_inhibited(void *arg)
+{
+	const struct engine *e = arg;
+	return e->core ? (int64_t)core_inhibited(e->core, engine_now()) : 0;
+}
+
 static void external_labels(struct engine *e)
 {
 	if (e->cfg.cluster && *e->cfg.cluster)
@@ -532,7 +607,7 @@ struct engine *engine_new(const struct engine_config *cfg)
 {
 	struct engine *e = mem_new(struct engine, 1);
 	e->cfg = *cfg;
-	struct map *maps[] = { &e->rules, &e->receivers, &e->silences, &e->mirrors };
+	struct map *maps[] = { &e->rules, &e->receivers, &e->silences, &e->mirrors, &e->cordoned };
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		map_init(maps[i], clock_random_u64());
 	e->pump.fn = on_pump;
@@ -544,6 +619,8 @@ struct engine *engine_new(const struct engine_config *cfg)
 			gauge_firing, e);
 	metric_gauge_fn(cfg->metrics, "rctl_alerts", "state=\"pending\"", "Alerts by state.",
 			gauge_pending, e);
+	metric_gauge_fn(cfg->metrics, "rctl_alerts_inhibited", "",
+			"Alerts that fire and that another one stands for.", gauge_inhibited, e);
 	e->db = dbworker_new(cfg->loop, cfg->store);
 	sender_init(e);
 	status_init(e);
@@ -562,6 +639,7 @@ struct engine *engine_new(const struct engine_config *cfg)
 			      on_silence_delete);
 	e->objects.on_change = on_builtin;
 	e->objects.on_cluster = on_cluster;
+	e->objects.on_cordon = on_cordon;
 	e->objects.arg = e;
 	objects_init(&e->objects, cfg->ctl, cfg->client, cfg->global);
 	ctl_add(e->start, STR("start"));
@@ -591,6 +669,10 @@ struct engine *engine_free(struct engine *e)
 	pos = 0;
 	while (map_next(&e->silences, &pos, NULL, &v))
 		silence_entry_free(v);
+	pos = 0;
+	while (map_next(&e->cordoned, &pos, NULL, &v))
+		(void)silence_free(v);
+	map_fini(&e->cordoned);
 	map_fini(&e->rules);
 	map_fini(&e->receivers);
 	map_fini(&e->silences);

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "builtin.h"
 #include "core.h"
 #include "dbworker.h"
 #include "engine.h"
@@ -73,6 +74,7 @@ struct engine {
 	struct loop_timer retry, turn;
 	struct loop_task pump;
 	struct map rules, receivers, silences; /* key → entry */
+	struct map cordoned;                   /* "cordoned/NODE" → struct silence */
 	unsigned builtin_due; /* bits 1 << enum builtin: evaluated in the next turn */
 	struct objects objects;
 	struct label external_v[2];
@@ -119,9 +121,5 @@ void mirror_start(struct engine *e);
 void mirror_fini(struct engine *e);
 /* What the AlertRule `key` gives in all clusters; key "" = all that have no AlertRule here. */
 void mirror_sum(struct engine *e, struct str key, struct arena *a, struct mirror_sum *ret);
-
-/* ---- builtin.c ---- */
-extern const char *const builtin_rules[2]; /* the AlertRule as JSON; [0] cluster, [1] global */
-extern const char *const builtin_keys[2];
 
 #endif

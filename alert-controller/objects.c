@@ -17,6 +17,8 @@ struct object {
 	struct series *series; /* one; a pod has one for each of its containers that crash */
 	size_t len;
 	struct str name, region;
+	struct str zone, network; /* of a node */
+	bool cordoned;
 };
 
 static void object_free(struct object *x)
@@ -82,6 +84,7 @@ static void build(struct object *x, struct builder *b, int64_t for_ms)
 		return;
 	*s = (struct series){ .labels = { v, n }, .value = 1, .timing = { for_ms, 0 } };
 	x->len++;
+	x->for_ms = for_ms;
 	x->bad = true;
 }
 
@@ -98,32 +101,54 @@ static struct str label_of(const struct json *obj, const char *name)
 	return json_str(json_getc(json_dig(obj, "metadata", "labels", NULL), name));
 }
 
+static bool same_place(const struct object *a, const struct object *b)
+{
+	return a && b && a->bad == b->bad && a->cordoned == b->cordoned &&
+	       str_eq(a->zone, b->zone) && str_eq(a->network, b->network) &&
+	       str_eq(a->region, b->region);
+}
+
+/* Takes x over (NULL = the node is gone). */
+static void replace_node(struct objects *o, struct str key, struct object *x)
+{
+	const struct object *old = map_get(&o->nodes, key);
+	bool was = old && old->cordoned;
+	bool is = x && x->cordoned;
+	bool moved = !same_place(old, x);
+	struct arena a = { 0 };
+	struct str name = arena_str(&a, x ? x->name : key);
+	replace(o, &o->nodes, key, x, BUILTIN_NODE_SILENT);
+	if (moved)
+		o->on_change(o->arg, BUILTIN_ZONE_SILENT);
+	if (was != is)
+		o->on_cordon(o->arg, name, is);
+	arena_fini(&a);
+}
+
 static void on_node(void *arg, struct str key, const struct json *obj, struct str text)
 {
 	(void)text;
-	struct objects *o = arg;
 	struct object *x = object_new(obj, 1);
 	struct str ready = json_str(json_getc(condition(obj, "Ready"), "status"));
+	x->zone = arena_str(&x->arena, label_of(obj, "topology.kubernetes.io/zone"));
+	x->network = arena_str(&x->arena, label_of(obj, "topology.rctl.io/network-az"));
+	x->region = arena_str(&x->arena, label_of(obj, "topology.kubernetes.io/region"));
+	x->cordoned = json_bool(json_dig(obj, "spec", "unschedulable", NULL), false);
 	if (str_is(ready, "Unknown") || str_is(ready, "False")) {
 		struct builder b = { .a = &x->arena };
 		add(&b, "node", x->name);
-		add(&b, "zone", label_of(obj, "topology.kubernetes.io/zone"));
-		add(&b, "network_az", label_of(obj, "topology.rctl.io/network-az"));
-		add(&b, "region", label_of(obj, "topology.kubernetes.io/region"));
+		add(&b, "zone", x->zone);
+		add(&b, "network_az", x->network);
+		add(&b, "region", x->region);
 		build(x, &b, str_is(ready, "False") ? NOT_READY_MS : 0);
 	}
-	if (!x->bad) {
-		object_free(x);
-		x = NULL;
-	}
-	replace(o, &o->nodes, key, x, BUILTIN_NODE_SILENT);
+	replace_node(arg, key, x);
 }
 
 static void on_node_delete(void *arg, struct str key, struct str last)
 {
 	(void)last;
-	struct objects *o = arg;
-	replace(o, &o->nodes, key, NULL, BUILTIN_NODE_SILENT);
+	replace_node(arg, key, NULL);
 }
 
 static void on_pod(void *arg, struct str key, const struct json *obj, struct str text)
@@ -226,6 +251,7 @@ void objects_init(struct objects *o, struct ctl *ctl, struct client *client, boo
 	map_init(&o->nodes, clock_random_u64());
 	map_init(&o->pods, clock_random_u64());
 	map_init(&o->clusters, clock_random_u64());
+	topology_init(&o->topology, clock_random_u64());
 	if (global) {
 		watch(o, ctl, client, "/apis/topology.rctl.io/v1alpha1/clusters", on_cluster,
 		      on_cluster_delete);
@@ -249,14 +275,78 @@ void objects_fini(struct objects *o)
 	free_all(&o->nodes);
 	free_all(&o->pods);
 	free_all(&o->clusters);
+	topology_fini(&o->topology);
 }
 
-void objects_series(const struct objects *o, enum builtin what, struct arena *a,
-		    struct series **ret, size_t *ret_len)
+/* ---- nodes and zones ---- */
+
+/* All nodes, and their silent places. */
+struct nodes {
+	struct topology_node *v;
+	const struct object **objects;
+	size_t len;
+	struct topology_place *places;
+	size_t places_len;
+};
+
+static struct nodes look(struct objects *o, struct arena *a)
 {
-	const struct map *m = what == BUILTIN_NODE_SILENT        ? &o->nodes
-			      : what == BUILTIN_POD_CRASHLOOPING ? &o->pods
-								 : &o->clusters;
+	struct nodes n = { .v = arena_new(a, struct topology_node, o->nodes.len),
+			   .objects = arena_new(a, const struct object *, o->nodes.len) };
+	size_t pos = 0;
+	void *v = NULL;
+	while (map_next(&o->nodes, &pos, NULL, &v)) {
+		const struct object *x = v;
+		n.objects[n.len] = x;
+		/* an agent that starts says "not ready" first: that is no silence of its zone */
+		n.v[n.len++] = (struct topology_node){ .name = x->name,
+						       .region = x->region,
+						       .zone = x->zone,
+						       .network = x->network,
+						       .silent = x->bad && !x->for_ms,
+						       .excused = x->cordoned };
+	}
+	topology_run(&o->topology, a, n.v, n.len, &n.places, &n.places_len);
+	return n;
+}
+
+static void node_series(struct objects *o, struct arena *a, struct series **ret, size_t *ret_len)
+{
+	struct nodes n = look(o, a);
+	struct series *s = arena_new(a, struct series, n.len);
+	size_t len = 0;
+	for (size_t i = 0; i < n.len; i++) {
+		if (!n.objects[i]->bad)
+			continue;
+		s[len] = n.objects[i]->series[0];
+		int64_t hold = topology_hold_ms(&n.v[i]);
+		if (s[len].timing.for_ms < hold)
+			s[len].timing.for_ms = hold;
+		len++;
+	}
+	*ret = s;
+	*ret_len = len;
+}
+
+void objects_series(struct objects *o, enum builtin what, struct arena *a, struct series **ret,
+		    size_t *ret_len)
+{
+	if (what == BUILTIN_NODE_SILENT) {
+		node_series(o, a, ret, ret_len);
+		return;
+	}
+	if (what == BUILTIN_ZONE_SILENT) {
+		struct nodes n = look(o, a);
+		topology_series(a, n.places, n.places_len, ret, ret_len);
+		return;
+	}
+	if (what == BUILTIN_WATCHDOG) {
+		*ret = arena_new(a, struct series, 1);
+		**ret = (struct series){ .value = 1 };
+		*ret_len = 1;
+		return;
+	}
+	const struct map *m = what == BUILTIN_POD_CRASHLOOPING ? &o->pods : &o->clusters;
 	size_t n = 0;
 	size_t pos = 0;
 	void *v = NULL;

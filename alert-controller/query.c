@@ -176,7 +176,7 @@ int query_alert(struct arena *a, const struct rule *r, const struct series *s,
 	struct set set = { 0 };
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < s->labels.len; i++)
-		if (!str_eq(s->labels.v[i].name, LABELS_NAME))
+		if (!str_starts(s->labels.v[i].name, STR("__")))
 			rc = put(&set, s->labels.v[i].name, s->labels.v[i].value, true, err);
 	if (rc == 0)
 		rc = put_templates(a, &set, r->set->groups[r->group].labels, &vars, err);

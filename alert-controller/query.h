@@ -31,7 +31,7 @@ ATTR_MUSTCHECK int query_parse(struct arena *a, struct str body, struct series *
 			       size_t *ret_len, struct error *err);
 
 /*
- * The alert of a series: its labels without __name__, then those of the group and the rule (expanded, later
+ * The alert of a series: its labels without those that begin with __, then those of the group and the rule (expanded, later
  * ones win), alertname, and those of env->external where they are not there.  env says what templates know beside
  * the series: external, external_url, now_ms, query, arg.  ERR_LIMIT, ERR_BAD_REQUEST: no label set.
  */

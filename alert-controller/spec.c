@@ -91,11 +91,17 @@ static struct matcher *matchers_of(struct arena *a, const struct json *list, siz
 
 static enum builtin builtin_of(struct str expr)
 {
-	if (str_is(expr, "rctl_node_silent"))
-		return BUILTIN_NODE_SILENT;
-	if (str_is(expr, "rctl_pod_crashlooping"))
-		return BUILTIN_POD_CRASHLOOPING;
-	return str_is(expr, "rctl_cluster_silent") ? BUILTIN_CLUSTER_SILENT : BUILTIN_NONE;
+	static const char *const names[BUILTINS] = {
+		[BUILTIN_NODE_SILENT] = "rctl_node_silent",
+		[BUILTIN_POD_CRASHLOOPING] = "rctl_pod_crashlooping",
+		[BUILTIN_ZONE_SILENT] = "rctl_zone_silent",
+		[BUILTIN_CLUSTER_SILENT] = "rctl_cluster_silent",
+		[BUILTIN_WATCHDOG] = "rctl_watchdog",
+	};
+	for (int i = BUILTIN_NONE + 1; i < BUILTINS; i++)
+		if (str_is(expr, names[i]))
+			return (enum builtin)i;
+	return BUILTIN_NONE;
 }
 
 static void check_expr(struct arena *a, struct rule *r)
@@ -305,6 +311,22 @@ struct silence *silence_new(struct str key, const struct json *obj)
 		any = any || !matcher_value(&s->match[i], STR(""));
 	if (!any && !s->problem.len)
 		s->problem = STR("at least one matcher has to refuse the empty value");
+	return s;
+}
+
+struct silence *silence_of_node(struct str key, struct str node)
+{
+	struct silence *s = mem_new(struct silence, 1);
+	s->key = arena_str(&s->arena, key);
+	s->name = arena_str(&s->arena, node);
+	s->ends_ms = INT64_MAX;
+	s->match = arena_new(&s->arena, struct matcher, 2);
+	const struct str names[] = { STR("node"), STR("pod") };
+	const struct str values[] = { s->name, STR("") };
+	for (; s->match_len < 2; s->match_len++)
+		if (matcher_init(&s->match[s->match_len], MATCHER_EQUAL, names[s->match_len],
+				 values[s->match_len], NULL))
+			break;
 	return s;
 }
 

@@ -28,7 +28,10 @@ enum builtin {
 	BUILTIN_NONE,
 	BUILTIN_NODE_SILENT,
 	BUILTIN_POD_CRASHLOOPING,
-	BUILTIN_CLUSTER_SILENT
+	BUILTIN_ZONE_SILENT,
+	BUILTIN_CLUSTER_SILENT,
+	BUILTIN_WATCHDOG, /* one series, always */
+	BUILTINS
 };
 
 struct rule {
@@ -77,7 +80,8 @@ struct receiver {
 	size_t max_alerts;
 	char *url, *ca_pem; /* ca_pem NULL = the system's */
 	int64_t timeout_ms;
-	struct str token_secret, token_member, headers_secret; /* "" = none */
+	/* Secrets and their members; "" = none */
+	struct str token_secret, token_member, headers_secret;
 	struct str problem;       /* nothing is sent: a matcher or the caBundle cannot be used */
 	struct matcher *matchers; /* the same as match, to be freed */
 };
@@ -99,6 +103,8 @@ struct rule_set *rule_set_free(struct rule_set *r);
 struct receiver *receiver_new(struct str key, const struct json *obj);
 struct receiver *receiver_free(struct receiver *r);
 struct silence *silence_new(struct str key, const struct json *obj);
+/* Of the alerts about a node itself, not about pods on it, without an end. */
+struct silence *silence_of_node(struct str key, struct str node);
 struct silence *silence_free(struct silence *s);
 
 enum silence_state silence_state(const struct silence *s, int64_t now_ms);

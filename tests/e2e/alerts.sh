@@ -86,7 +86,13 @@ eventually 30 "the receiver is well" same True status alertreceiver hook team '.
 check "delete the rule" rctl delete alertrule memory -n team
 eventually 60 "its end arrives" got 200 '"alertname":"MemoryThere"' '"status":"resolved"'
 
-step "a node is lost; meanwhile a silence"
+step "a zone of three nodes that never answer, a node that is cordoned; another node is lost; meanwhile a silence"
+for n in z1 z2 z3; do
+    echo "{apiVersion: v1, kind: Node, metadata: {name: $n, labels: {topology.kubernetes.io/zone: lost, topology.rctl.io/network-az: lost-net}}}"
+    echo ---
+done >"$WORK/nodes.yaml"
+echo "{apiVersion: v1, kind: Node, metadata: {name: worked-at}, spec: {unschedulable: true}}" >>"$WORK/nodes.yaml"
+check "the nodes" rctl apply -f "$WORK/nodes.yaml" --context r1c1
 victim=r1c1n1
 kill_daemon $victim
 pkill -9 -f "$FLEET/nodes/$victim" || true
@@ -109,13 +115,20 @@ eventually 60 "it arrives with region, cluster, node and AZs" got 200 '"status":
 check "nothing was sent" test "$(count '"alertname":"Quiet"')" = 0
 check "delete the silence" rctl delete silence quiet -n team
 eventually 30 "now it arrives" got 200 '"alertname":"Quiet"'
+eventually 60 "the zone arrives with its members" got 200 '"alertname":"ZoneSilent","axis":"both","cluster":"r1c1"' \
+    '"summary":"3 of 3 nodes of zone lost of network zone lost-net' 'all of them: z1, z2, z3"'
+check "its nodes do not" test "$(count '"node":"z')" = 0
+check "they are known to be silent" bash -c 'rctl get alertrule builtin -n kube-system --context r1c1 -o yaml | grep -q "node: z2"'
+check "the cordoned one is not told" test "$(count worked-at)" = 0
+check "the nodes go" rctl delete node z1 z2 z3 worked-at --context r1c1
 eventually 30 "the fleet sees it" bash -c 'rctl get alertrule builtin-fleet -n kube-system -o yaml | grep -q "node: r1c1n1"'
 
 step "the receiver fails, the controller is killed again and again, the node comes back"
+eventually 60 "the end of the zone arrives" got 200 '"status":"resolved"' '"alertname":"ZoneSilent"'
 echo 500 >"$INBOX.answer"
 fleet_up "${flags[@]}"
 eventually 60 "the end is tried" got 500 '"status":"resolved"' '"alertname":"NodeSilent"'
-for _ in 1 2 3 4; do
+for _ in 1 2 3; do
     kill_daemon r1c1-alert-controller
     fleet_up "${flags[@]}" >/dev/null
     sleep 1
