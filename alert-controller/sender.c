@@ -5,13 +5,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine_priv.h"
+#include "sign.h"
 #include "sys/clock.h"
 #include "text/base64.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 
-enum { HEADERS_MAX = 20, SECRET_TIMEOUT_MS = 5000, HEADER_BYTES_MAX = 8192 };
+/* In this order: what is signed is the body that is sent. */
+enum { SECRET_TOKEN, SECRET_HEADERS, SECRET_KEY, SECRET_SIGNING, SECRETS };
+enum { HEADERS_MAX = 24, SECRET_TIMEOUT_MS = 5000, HEADER_BYTES_MAX = 8192 };
 
 /* One attempt. */
 struct post {
@@ -21,8 +25,9 @@ struct post {
 	struct str receiver, idem, payload;
 	char *url;
 	int64_t timeout_ms;
-	struct str secret_path[2]; /* of the token, of the headers; "" = none, or read */
-	struct str token_member;
+	struct str secret_path[SECRETS]; /* "" = none, or read */
+	struct str token_member, sign_member, key_member, key;
+	enum format format;
 	struct fetch_identity identity;
 	struct fetch_header headers[HEADERS_MAX];
 	size_t headers_len;
@@ -140,8 +145,10 @@ static void send(struct post *p)
 
 static bool is_header_name(struct str s)
 {
-	static const char *const ours[] = { "content-type", "content-length", "idempotency-key",
-					    "host", "transfer-encoding" };
+	static const char *const ours[] = { "content-type",      "content-length",
+					    "idempotency-key",   "host",
+					    "webhook-id",        "webhook-timestamp",
+					    "webhook-signature", "transfer-encoding" };
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (str_eq_nocase(s, str_of(ours[i])))
 			return false;
@@ -171,14 +178,8 @@ static char *secret_value(struct post *p, const struct json *data, struct str me
 
 static void next_secret(struct post *p);
 
-static const char *use_secret(struct post *p, const struct json *data)
+static const char *use_headers(struct post *p, const struct json *data)
 {
-	if (p->secret_path[0].len) {
-		p->secret_path[0].len = 0;
-		p->identity.bearer_token = secret_value(p, data, p->token_member);
-		return p->identity.bearer_token ? NULL : "the Secret has no such token";
-	}
-	p->secret_path[1].len = 0;
 	for (size_t i = 0; json_is(data, JSON_OBJECT) && i < json_len(data); i++) {
 		struct str name = json_str(&data->members[i].key);
 		char *value = secret_value(p, data, name);
@@ -187,6 +188,75 @@ static const char *use_secret(struct post *p, const struct json *data)
 		header(p, arena_printf(&p->arena, "%.*s", STR_ARG(name)), value);
 	}
 	return NULL;
+}
+
+/* Each attempt has a time of its own, by which a receiver refuses old ones. */
+static const char *use_signing(struct post *p, const struct json *data)
+{
+	struct error err;
+	struct buf value = { 0 };
+	const char *secret = secret_value(p, data, p->sign_member);
+	const struct sign_message m = { p->idem, p->payload, engine_now() / 1000 };
+	if (!secret)
+		return "the Secret has no such signing key";
+	if (sign_message(str_of(secret), &m, &value, &err))
+		return arena_printf(&p->arena, "the signing key: %s", err.msg);
+	header(p, "webhook-id", p->idem.p);
+	header(p, "webhook-timestamp", arena_printf(&p->arena, "%" PRId64, m.seconds));
+	header(p, "webhook-signature", arena_strdup(&p->arena, buf_cstr(&value)));
+	buf_fini(&value);
+	return NULL;
+}
+
+static const char *use_key(struct post *p, const struct json *data)
+{
+	const char *key = secret_value(p, data, p->key_member);
+	if (!key)
+		return "the Secret has no such key";
+	p->key = str_of(key);
+	return NULL;
+}
+
+/* The notification as the receiver wants it. */
+static const char *shape(struct post *p)
+{
+	const struct format_env env = { str_of(p->engine->cfg.cluster), p->key };
+	struct buf body = { 0 };
+	struct error err;
+	if (p->format == FORMAT_WEBHOOK)
+		return NULL;
+	int rc = format_write(p->format, &env, p->payload, &body, &err);
+	if (rc == 0)
+		p->payload = arena_str(&p->arena, buf_str(&body));
+	buf_fini(&body);
+	p->format = FORMAT_WEBHOOK; /* done */
+	return rc ? arena_strdup(&p->arena, err.msg) : NULL;
+}
+
+static size_t secret_due(const struct post *p)
+{
+	size_t i = 0;
+	while (i < SECRETS && !p->secret_path[i].len)
+		i++;
+	return i;
+}
+
+static const char *use_secret(struct post *p, const struct json *data)
+{
+	size_t which = secret_due(p);
+	if (which == SECRETS)
+		return NULL;
+	p->secret_path[which].len = 0;
+	if (which == SECRET_HEADERS)
+		return use_headers(p, data);
+	if (which == SECRET_KEY)
+		return use_key(p, data);
+	if (which == SECRET_SIGNING) {
+		const char *problem = shape(p);
+		return problem ? problem : use_signing(p, data);
+	}
+	p->identity.bearer_token = secret_value(p, data, p->token_member);
+	return p->identity.bearer_token ? NULL : "the Secret has no such token";
 }
 
 static void on_secret(void *arg, int status, struct str body, const struct error *err)
@@ -212,14 +282,19 @@ static void on_secret(void *arg, int status, struct str body, const struct error
 
 static void next_secret(struct post *p)
 {
-	struct str path = p->secret_path[0].len ? p->secret_path[0] : p->secret_path[1];
-	if (!path.len) {
-		send(p);
+	size_t which = secret_due(p);
+	if (which == SECRETS) {
+		const char *problem = shape(p);
+		const struct core_sent s = { .problem = str_of(problem), .hopeless = true };
+		if (problem)
+			finish(p, &s);
+		else
+			send(p);
 		return;
 	}
 	p->secret_call = client_send(p->engine->cfg.client,
 				     &(struct client_request){ .method = "GET",
-							       .path = path.p,
+							       .path = p->secret_path[which].p,
 							       .timeout_ms = SECRET_TIMEOUT_MS,
 							       .done = on_secret,
 							       .arg = p });
@@ -247,8 +322,13 @@ static void begin(struct engine *e, const struct core_send *s)
 	p->timeout_ms = r->timeout_ms;
 	p->identity.ca_pem = r->ca_pem ? arena_strdup(a, r->ca_pem) : NULL;
 	p->token_member = arena_str(a, r->token_member);
-	p->secret_path[0] = secret_path(p, r, r->token_secret);
-	p->secret_path[1] = secret_path(p, r, r->headers_secret);
+	p->sign_member = arena_str(a, r->sign_member);
+	p->key_member = arena_str(a, r->key_member);
+	p->format = r->format;
+	p->secret_path[SECRET_KEY] = secret_path(p, r, r->key_secret);
+	p->secret_path[SECRET_TOKEN] = secret_path(p, r, r->token_secret);
+	p->secret_path[SECRET_HEADERS] = secret_path(p, r, r->headers_secret);
+	p->secret_path[SECRET_SIGNING] = secret_path(p, r, r->sign_secret);
 	header(p, "Content-Type", "application/json");
 	header(p, "User-Agent", "rctl-alerts/" RCTL_VERSION);
 	header(p, "Idempotency-Key", p->idem.p);

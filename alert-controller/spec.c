@@ -228,6 +228,11 @@ static void parse_webhook(struct receiver *r, const struct json *w)
 	r->token_secret = keep(a, json_dig(w, "bearerTokenSecretRef", "name", NULL));
 	r->token_member = keep(a, json_dig(w, "bearerTokenSecretRef", "key", NULL));
 	r->headers_secret = keep(a, json_dig(w, "httpHeadersSecretRef", "name", NULL));
+	r->format = format_of(json_str(json_getc(w, "format")));
+	r->key_secret = keep(a, json_dig(w, "keySecretRef", "name", NULL));
+	r->key_member = keep(a, json_dig(w, "keySecretRef", "key", NULL));
+	r->sign_secret = keep(a, json_dig(w, "signingSecretRef", "name", NULL));
+	r->sign_member = keep(a, json_dig(w, "signingSecretRef", "key", NULL));
 	struct str ca = json_str(json_getc(w, "caBundle"));
 	if (!ca.len)
 		return;

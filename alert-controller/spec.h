@@ -9,6 +9,7 @@
 
 #include "alert_plan.h"
 #include "base/arena.h"
+#include "format.h"
 #include "group_plan.h"
 #include "json/json.h"
 #include "telemetry/labels.h"
@@ -81,7 +82,9 @@ struct receiver {
 	char *url, *ca_pem; /* ca_pem NULL = the system's */
 	int64_t timeout_ms;
 	/* Secrets and their members; "" = none */
-	struct str token_secret, token_member, headers_secret;
+	struct str token_secret, token_member, headers_secret, sign_secret, sign_member;
+	struct str key_secret, key_member; /* PagerDuty's routing key */
+	enum format format;
 	struct str problem;       /* nothing is sent: a matcher or the caBundle cannot be used */
 	struct matcher *matchers; /* the same as match, to be freed */
 };

@@ -1,11 +1,13 @@
 #include "alert/template.h"
 #include "alert_plan.h"
 #include "base/mem.h"
+#include "format.h"
 #include "group_plan.h"
 #include "json/json.h"
 #include "payload.h"
 #include "prefetch.h"
 #include "query.h"
+#include "sign.h"
 #include "spec.h"
 #include "yaml/yaml.h"
 
@@ -653,6 +655,88 @@ Test(query, bounds_the_queries_of_templates)
 	cr_expect_eq(prefetch_query(&p, &a, STR("m3"), &v, &n, &err), ERR_UNAVAILABLE);
 	prefetch_fini(&p);
 	arena_fini(&a);
+}
+
+/* ---- format ---- */
+
+#define NOTIFICATION(status, alerts) \
+	"{\"receiver\":\"ns/r\",\"status\":\"" status "\",\"alerts\":[" alerts \
+	"],\"groupLabels\":{\"alertname\":\"A\",\"cluster\":\"c\"},\"commonLabels\":{\"cluster\":" \
+	"\"c\"," \
+	"\"severity\":\"critical\"},\"commonAnnotations\":{\"summary\":\"it <is> bad\"}," \
+	"\"externalURL\":\"http://e\",\"version\":\"4\",\"groupKey\":\"{}:{}\"," \
+	"\"truncatedAlerts\":2}"
+#define FIRES \
+	"{\"status\":\"firing\",\"labels\":{\"a\":\"1\"},\"annotations\":{\"summary\":\"one & " \
+	"all\"}," \
+	"\"startsAt\":\"2030-01-01T00:00:00Z\",\"endsAt\":\"0001-01-01T00:00:00Z\"}"
+#define ENDED \
+	"{\"status\":\"resolved\",\"labels\":{\"a\":\"2\"},\"annotations\":{}," \
+	"\"startsAt\":\"2030-01-01T00:00:00Z\",\"endsAt\":\"2030-01-01T00:01:00Z\"}"
+
+static void check_format(const char *format, const char *notification, const char *want)
+{
+	struct buf b = { 0 };
+	struct error err = { 0 };
+	const struct format_env env = { STR("c"), STR("key") };
+	cr_assert_eq(format_write(format_of(str_of(format)), &env, str_of(notification), &b, &err),
+		     0, "%s", err.msg);
+	cr_expect_str_eq(buf_cstr(&b), want);
+	buf_fini(&b);
+}
+
+Test(format, tells_pagerduty_of_a_group_as_an_incident)
+{
+	check_format("PagerDuty", NOTIFICATION("firing", FIRES "," ENDED),
+		     "{\"routing_key\":\"key\",\"event_action\":\"trigger\",\"dedup_key\":"
+		     "\"1a27c2ecad7d5211b4aadbd5c40a9d34b6fd2bb5375fefafbf341d9fc28a479c\","
+		     "\"client\":\"rctl\",\"client_url\":\"http://e\",\"payload\":{\"summary\":"
+		     "\"[FIRING:1] A c: it <is> bad\",\"source\":\"c\",\"severity\":\"critical\","
+		     "\"custom_details\":{\"alerts\":\"one & all\\nresolved: a=2\\nand 2 more\","
+		     "\"labels\":{\"cluster\":\"c\",\"severity\":\"critical\"},\"firing\":1}}}");
+}
+
+Test(format, tells_others_in_their_own_words)
+{
+	check_format("Slack", NOTIFICATION("firing", FIRES),
+		     "{\"text\":\"[FIRING:1] A c: it &lt;is&gt; bad\",\"attachments\":[{\"color\":"
+		     "\"danger\",\"fallback\":\"[FIRING:1] A c: it &lt;is&gt; bad\",\"text\":"
+		     "\"one &amp; all\\nand 2 more\"}]}");
+	check_format(
+		"Teams", NOTIFICATION("resolved", ENDED),
+		"{\"type\":\"message\",\"attachments\":[{\"contentType\":"
+		"\"application/vnd.microsoft.card.adaptive\",\"content\":{\"type\":"
+		"\"AdaptiveCard\",\"version\":\"1.4\",\"body\":[{\"type\":\"TextBlock\","
+		"\"text\":\"[RESOLVED] A c: it <is> bad\",\"weight\":\"Bolder\",\"wrap\":true},"
+		"{\"type\":\"TextBlock\",\"text\":\"resolved: a=2\\nand 2 more\",\"weight\":"
+		"\"Default\",\"wrap\":true}]}}]}");
+	check_format("Alertmanager", NOTIFICATION("firing", FIRES "," ENDED),
+		     "[{\"labels\":{\"a\":\"1\"},\"annotations\":{\"summary\":\"one & all\"},"
+		     "\"startsAt\":\"2030-01-01T00:00:00Z\"},{\"labels\":{\"a\":\"2\"},"
+		     "\"annotations\":{},\"startsAt\":\"2030-01-01T00:00:00Z\",\"endsAt\":"
+		     "\"2030-01-01T00:01:00Z\"}]");
+	check_format("Webhook", "{\"alerts\":[]}", "{\"alerts\":[]}");
+	struct buf b = { 0 };
+	struct error err;
+	cr_expect_eq(format_write(FORMAT_SLACK, &(struct format_env){ 0 }, STR("{}"), &b, &err),
+		     ERR_BAD_REQUEST);
+}
+
+/* ---- sign ---- */
+
+Test(sign, agrees_with_standard_webhooks)
+{
+	struct buf b = { 0 };
+	struct error err = { 0 };
+	const struct sign_message m = { STR("msg_p5jXN8AQM9LWM0D4loKWxJek"),
+					STR("{\"test\": 2432232314}"), 1614265330 };
+	cr_assert_eq(sign_message(STR("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), &m, &b, &err), 0,
+		     "%s", err.msg);
+	cr_expect_str_eq(buf_cstr(&b), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+	cr_expect_eq(sign_message(STR("whsec_!"), &m, &b, &err), ERR_INVALID);
+	cr_expect_eq(sign_message(STR("short"), &m, &b, &err), ERR_INVALID);
+	cr_expect_eq(sign_message(STR("a key of any text"), &m, &b, &err), 0);
+	buf_fini(&b);
 }
 
 /* ---- rules that others wrote ---- */
