@@ -155,7 +155,9 @@ int patch_apply(struct arena *a, struct patch_apply *ap, const struct json *live
 	struct managers managers = { 0 };
 	if (managers_read(a, managed_fields(live), false, &managers, NULL) < 0)
 		managers = (struct managers){ 0 };
-	struct json config = managed_without(a, applied);
+	struct json sent = managed_without(a, applied);
+	struct json config = json_clone(a, &sent);
+	typed_settle(a, ap->schema, &config);
 	struct json bare = { 0 };
 	if (live)
 		bare = managed_without(a, live);
@@ -182,7 +184,7 @@ int patch_apply(struct arena *a, struct patch_apply *ap, const struct json *live
 		self->time = ap->now;
 	struct json object = got.object;
 	if (str_is(ap->manager, "kubectl"))
-		object = last_applied_sync(a, &object, &config);
+		object = last_applied_sync(a, &object, &sent);
 	if (live && !first && !got.object_changed && !got.set_changed) {
 		*ret = managed_with(a, &object, managed_fields(live));
 		return 0;

@@ -127,6 +127,34 @@ ptrdiff_t peindex_find(const struct peindex *x, const struct pe *pe)
 	return -1;
 }
 
+/* ---- the stored form ---- */
+
+static void settle(struct arena *a, const struct schema *s, struct json *v, unsigned depth)
+{
+	if (!s || v->type == JSON_NULL)
+		return;
+	switch (typed_shape(s, v, depth)) {
+	case TYPED_LEAF:
+		schema_default(a, s, v);
+		break;
+	case TYPED_MAP:
+		for (uint32_t i = 0; i < v->len; i++) {
+			const struct schema *named = schema_named(s, member_name(&v->members[i]));
+			settle(a, named ? named : s->additional, &v->members[i].value, depth + 1);
+		}
+		break;
+	case TYPED_LIST:
+		for (uint32_t i = 0; i < v->len; i++)
+			settle(a, s->items, &v->items[i], depth + 1);
+		break;
+	}
+}
+
+void typed_settle(struct arena *a, const struct schema *s, struct json *v)
+{
+	settle(a, s, v, 0);
+}
+
 /* ---- the set of a value ---- */
 
 static bool set_of(struct arena *a, const struct schema *s, const struct json *v, unsigned depth,

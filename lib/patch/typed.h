@@ -57,6 +57,13 @@ ptrdiff_t peindex_find(const struct peindex *x, const struct pe *pe); /* the fir
 ATTR_MUSTCHECK int typed_check(struct arena *a, const struct schema *s, const struct json *v,
 			       bool duplicates, struct error *err);
 
+/*
+ * Writes what is owned as a whole in the form in which objects are stored: with defaults inside
+ * atomic values, quantities canonical.  So an applied value that means what is stored equals it.
+ * Nothing is added that would be owned by itself.
+ */
+void typed_settle(struct arena *a, const struct schema *s, struct json *v);
+
 /* The paths that a value holds. */
 struct fset typed_set(struct arena *a, const struct schema *s, const struct json *v);
 
