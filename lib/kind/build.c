@@ -322,28 +322,37 @@ static void write_column(struct buf *b, const struct kind_column *c)
 	buf_addf(b, ",\"priority\":%d}", c->priority);
 }
 
+/* The name comes first, but for kinds of ours that give it another place. */
+static bool places_name(const struct kind *k, const struct json *list)
+{
+	for (size_t i = 0; k->builtin && i < json_len(list); i++)
+		if (str_is(text_of(json_at(list, i), "name"), "Name"))
+			return true;
+	return false;
+}
+
 static int take_columns(struct kind_unit *u, struct kind_info *k, const struct json *list,
 			struct error *err)
 {
-	size_t n = json_len(list);
+	size_t n = json_len(list), len = 0;
 	if (n > COLUMNS_MAX)
 		return error_set(err, ERR_INVALID, "more than %d columns", COLUMNS_MAX);
 	struct kind_column *c = arena_new(&u->arena, struct kind_column, n + 2);
-	c[0] = (struct kind_column){
-		.name = STR("Name"),
-		.type = STR("string"),
-		.format = STR("name"),
-		.description =
-			STR("The name, unique among the objects of this resource in a namespace."),
-		.func = STR("name"),
-		.cell = kind_cell_find(STR("name")),
-	};
+	if (!places_name(&k->pub, list))
+		c[len++] = (struct kind_column){
+			.name = STR("Name"),
+			.type = STR("string"),
+			.format = STR("name"),
+			.description = STR("The name, unique among the objects of this resource in "
+					   "a namespace."),
+			.func = STR("name"),
+			.cell = kind_cell_find(STR("name")),
+		};
 	for (size_t i = 0; i < n; i++) {
-		int rc = take_column(u, &c[i + 1], json_at(list, i), k->pub.builtin, err);
+		int rc = take_column(u, &c[len++], json_at(list, i), k->pub.builtin, err);
 		if (rc)
 			return rc;
 	}
-	size_t len = n + 1;
 	if (n == 0)
 		c[len++] = (struct kind_column){
 			.name = STR("Age"),

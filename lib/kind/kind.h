@@ -79,7 +79,7 @@ struct kind {
 	struct kind_scale scale;
 	unsigned verbs; /* enum kind_verb */
 	const struct schema *schema;
-	const struct kind_column *columns; /* Name first, Age as declared */
+	const struct kind_column *columns; /* Name first unless the kind lists it, Age as declared */
 	size_t columns_len;
 	const struct str
 		*selectable; /* field paths beyond metadata.name/.namespace: "spec.nodeName" */

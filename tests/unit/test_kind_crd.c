@@ -469,6 +469,52 @@ static void check_refs(const struct json *j, const struct json *schemas, size_t 
 	}
 }
 
+/* Each property below a schema says what it is: that is what kubectl explain prints. */
+static size_t check_described(const struct json *schema, const char *path)
+{
+	size_t n = 0;
+	const struct json *props = json_getc(schema, "properties");
+	for (size_t i = 0; i < json_len(props); i++) {
+		const struct json_member *m = &props->members[i];
+		struct str name = json_str(&m->key);
+		const char *at = arena_printf(&arena, "%s.%.*s", path, STR_ARG(name));
+		cr_expect(json_str(json_getc(&m->value, "description")).len, "%s", at);
+		n += 1 + check_described(&m->value, at);
+	}
+	static const char *const below[] = { "items", "additionalProperties" };
+	for (size_t i = 0; i < 2; i++)
+		if (json_is(json_getc(schema, below[i]), JSON_OBJECT))
+			n += check_described(json_getc(schema, below[i]), path);
+	return n;
+}
+
+Test(kind_crd, every_field_of_every_kind_is_described)
+{
+	static const enum kind_plane planes[] = { KIND_GLOBAL, KIND_CLUSTER };
+	size_t fields = 0;
+	for (size_t p = 0; p < 2; p++) {
+		struct kind_set *s = kind_set_builtin(planes[p]);
+		for (size_t i = 0; i < kind_count(s); i++) {
+			const struct kind *k = kind_at(s, i);
+			struct bytes *b = kind_openapi(s, k->group, k->version, NULL);
+			const struct json *all =
+				json_dig(parse_json(b), "components", "schemas", NULL);
+			bytes_unref(b);
+			for (size_t j = 0; j < json_len(all); j++) {
+				const struct json_member *m = &all->members[j];
+				const char *name = arena_str(&arena, json_str(&m->key)).p;
+				cr_expect(json_str(json_getc(&m->value, "description")).len, "%s",
+					  name);
+				fields += check_described(&m->value, name);
+			}
+			arena_reset(&arena);
+		}
+		kind_set_unref(s);
+	}
+	cr_expect(fields > 2000);
+	arena_fini(&arena);
+}
+
 Test(kind_crd, openapi_documents_are_closed_and_named_in_the_index)
 {
 	struct kind_set *base = kind_set_builtin(KIND_GLOBAL);
