@@ -105,6 +105,20 @@ bool delete_marks(struct arena *a, const struct kind *k, const struct delete_opt
 
 /* ---- options ---- */
 
+static int read_dry_run(struct req *r, const struct json *list, struct error *err)
+{
+	for (size_t i = 0; i < json_len(list); i++) {
+		struct str v = json_str(json_at(list, i));
+		if (!str_is(v, "All"))
+			return error_set(err, ERR_INVALID,
+					 "dryRun: Unsupported value: \"%.*s\": supported values: "
+					 "\"All\"",
+					 STR_ARG(v));
+		r->opt.dry_run = true;
+	}
+	return 0;
+}
+
 static bool read_options(struct req *r, struct delete_options *o)
 {
 	struct error err = { 0 };
@@ -115,19 +129,29 @@ static bool read_options(struct req *r, struct delete_options *o)
 		return false;
 	if (json_getc(&body, "propagationPolicy"))
 		policy = json_str(json_getc(&body, "propagationPolicy"));
-	if (json_bool(json_getc(&body, "orphanDependents"), false))
-		policy = STR("Orphan");
-	o->grace_s = json_i64(json_getc(&body, "gracePeriodSeconds"), o->grace_s);
+	if (json_getc(&body, "gracePeriodSeconds")) {
+		/* Kubernetes takes less than nothing for one second. */
+		int64_t s = json_i64(json_getc(&body, "gracePeriodSeconds"), o->grace_s);
+		o->grace_s = s < 0 ? 1 : s;
+	}
 	o->uid = json_str(json_dig(&body, "preconditions", "uid", NULL));
 	(void)str_to_i64(json_str(json_dig(&body, "preconditions", "resourceVersion", NULL)),
 			 &o->resource_version);
-	if (json_len(json_getc(&body, "dryRun")))
-		r->opt.dry_run = true;
-	if (route_propagation_of(policy, &o->propagation, &err)) {
+	int rc = read_dry_run(r, json_getc(&body, "dryRun"), &err);
+	if (rc == 0 && json_getc(&body, "orphanDependents") && policy.len)
+		rc = error_set(&err, ERR_INVALID,
+			       "propagationPolicy: Invalid value: \"%.*s\": orphanDependents and "
+			       "deletionPropagation cannot be both set",
+			       STR_ARG(policy));
+	if (rc == 0 && json_bool(json_getc(&body, "orphanDependents"), false))
+		policy = STR("Orphan");
+	if (rc == 0)
+		rc = route_propagation_of(policy, &o->propagation, &err);
+	if (rc) {
+		(void)error_wrap(&err, "DeleteOptions.meta.k8s.io \"\" is invalid");
 		req_fail(r, &err);
-		return false;
 	}
-	return true;
+	return rc == 0;
 }
 
 /* ---- one object ---- */

@@ -34,8 +34,7 @@ static void add_item(struct page *p, struct watch_obj *o)
 		break;
 	case AS_PARTIAL:
 		buf_adds(&p->rows, comma);
-		kind_partial_metadata(&p->scratch, watch_obj_json(o), &p->rows);
-		arena_reset(&p->scratch);
+		kind_partial_metadata(accept_version(&r->accept), watch_obj_json(o), &p->rows);
 		break;
 	}
 	p->count++;
@@ -103,10 +102,10 @@ static void add_head(struct page *p, struct buf *out)
 		buf_adds(out, "},\"items\":[");
 		break;
 	case AS_PARTIAL:
-		buf_adds(
-			out,
-			"{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\","
-			"\"metadata\":{");
+		buf_addf(out,
+			 "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/"
+			 "%s\",\"metadata\":{",
+			 accept_version(&r->accept));
 		add_list_meta(p, out);
 		buf_adds(out, "},\"items\":[");
 		break;
@@ -225,23 +224,9 @@ static void answer(struct req *r)
 void verb_list(struct req *r)
 {
 	const struct options *o = &r->opt;
-	if (o->match != MATCH_UNSET && o->resource_version < 0) {
-		req_failf(
-			r, ERR_INVALID,
-			"resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless "
-			"resourceVersion is provided");
-		return;
-	}
 	if (o->continue_token.len && o->resource_version > 0) {
 		req_failf(r, ERR_BAD_REQUEST,
 			  "specifying resource version is not allowed when using continue");
-		return;
-	}
-	if (o->match == MATCH_EXACT && o->resource_version == 0) {
-		req_failf(r, ERR_INVALID,
-			  "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is "
-			  "forbidden "
-			  "for resourceVersion \"0\"");
 		return;
 	}
 	if (o->continue_token.len || o->resource_version == 0)

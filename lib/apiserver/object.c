@@ -171,7 +171,7 @@ static enum kind_include include_of(const struct req *r)
 void object_table_head(const struct accept *accept, struct buf *out)
 {
 	buf_addf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":{",
-		 accept->v1beta1 ? "v1beta1" : "v1");
+		 accept_version(accept));
 }
 
 void object_row(const struct req *r, struct arena *scratch, struct str json, struct buf *out)
@@ -198,7 +198,7 @@ void object_form(const struct req *r, struct str json, struct buf *out)
 		buf_add_str(out, json);
 		break;
 	case AS_PARTIAL:
-		kind_partial_metadata(&scratch, json, out);
+		kind_partial_metadata(accept_version(&r->accept), json, out);
 		break;
 	case AS_TABLE: {
 		struct str rev = revision_of(json);

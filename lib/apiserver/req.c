@@ -233,6 +233,11 @@ static int understand(struct req *r, struct error *err)
 		return 0;
 	}
 	rc = options_parse(&r->arena, r->query, &r->opt, err);
+	if (rc == 0 && str_is(r->route.verb, "list"))
+		rc = options_check_list(&r->opt, err);
+	if (rc == ERR_INVALID)
+		return error_wrap(err, "%s.meta.k8s.io \"\" is invalid",
+				  options_kind(r->route.verb));
 	if (rc)
 		return rc;
 	if (r->opt.watch && str_is(r->route.verb, "list"))
@@ -329,6 +334,34 @@ static bool subresource_known(const struct req *r)
 		(r->verb == VERB_GET || r->verb == VERB_UPDATE || r->verb == VERB_PATCH));
 }
 
+/* What Kubernetes has and kubectl asks for, but nothing here does. */
+static bool fail_unserved(struct req *r)
+{
+	static const struct {
+		const char *subresource, *what;
+	} unserved[] = {
+		{ "exec", "commands cannot be run in pods over the API yet: log in to its node "
+			  "(kubectl get pod -o wide) and use nsenter" },
+		{ "attach",
+		  "pods cannot be attached to over the API yet: read what they print with "
+		  "kubectl logs -f" },
+		{ "portforward", "ports cannot be forwarded over the API yet: connect to the "
+				 "pod's address (kubectl get pod -o wide)" },
+		{ "ephemeralcontainers", "pods cannot be given containers while they run: put what "
+					 "is needed into the template" },
+		{ "proxy", "the API does not pass requests on to pods: connect to the pod's "
+			   "address (kubectl get pod -o wide)" },
+	};
+	struct str sub = r->route.subresource;
+	for (size_t i = 0; i < sizeof(unserved) / sizeof(*unserved); i++)
+		if (sub.len && str_is(r->kind->resource_key, "/pods") &&
+		    str_is(sub, unserved[i].subresource)) {
+			req_failf(r, ERR_NOT_SERVED, "%s", unserved[i].what);
+			return true;
+		}
+	return false;
+}
+
 static void serve_resource(struct req *r)
 {
 	const struct route *t = &r->route;
@@ -340,7 +373,7 @@ static void serve_resource(struct req *r)
 		return;
 	}
 	r->kind = k;
-	if (verb_special(r))
+	if (verb_special(r) || fail_unserved(r))
 		return;
 	if (!subresource_known(r)) {
 		req_failf(r, ERR_NOT_FOUND, "the server could not find the requested resource");

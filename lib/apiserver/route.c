@@ -184,7 +184,7 @@ static int parse_match(struct str v, struct options *o, struct error *err)
 		o->match = MATCH_NOT_OLDER;
 	else
 		return error_set(
-			err, ERR_BAD_REQUEST,
+			err, ERR_INVALID,
 			"resourceVersionMatch: Unsupported value: \"%.*s\": supported values: "
 			"\"Exact\", \"NotOlderThan\"",
 			STR_ARG(v));
@@ -196,7 +196,7 @@ static int parse_dry_run(struct str v, struct options *o, struct error *err)
 	if (v.len == 0)
 		return 0;
 	if (!str_is(v, "All"))
-		return error_set(err, ERR_BAD_REQUEST,
+		return error_set(err, ERR_INVALID,
 				 "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
 				 STR_ARG(v));
 	o->dry_run = true;
@@ -274,10 +274,61 @@ int options_parse(struct arena *a, struct str query, struct options *ret, struct
 	for (size_t i = 0; i < sizeof(validations) / sizeof(*validations); i++)
 		if (str_is(ret->field_validation, validations[i]))
 			return 0;
-	return error_set(err, ERR_BAD_REQUEST,
+	return error_set(err, ERR_INVALID,
 			 "fieldValidation: Unsupported value: \"%.*s\": supported values: \"\", "
 			 "\"Ignore\", \"Strict\", \"Warn\"",
 			 STR_ARG(ret->field_validation));
+}
+
+static int check_watch(const struct options *o, struct error *err)
+{
+	if (o->send_initial_given && o->match != MATCH_NOT_OLDER)
+		return error_set(err, ERR_INVALID,
+				 "resourceVersionMatch: Forbidden: sendInitialEvents requires "
+				 "setting resourceVersionMatch to NotOlderThan");
+	if (o->match != MATCH_UNSET && !o->send_initial_given)
+		return error_set(err, ERR_INVALID,
+				 "resourceVersionMatch: Forbidden: resourceVersionMatch is "
+				 "forbidden for watch unless sendInitialEvents is provided");
+	return 0;
+}
+
+int options_check_list(const struct options *o, struct error *err)
+{
+	if (o->match != MATCH_UNSET && o->continue_token.len)
+		return error_set(err, ERR_INVALID,
+				 "resourceVersionMatch: Forbidden: resourceVersionMatch is "
+				 "forbidden when continue is provided");
+	if (o->watch)
+		return check_watch(o, err);
+	if (o->send_initial_given)
+		return error_set(err, ERR_INVALID,
+				 "sendInitialEvents: Forbidden: sendInitialEvents is forbidden "
+				 "for list");
+	if (o->match != MATCH_UNSET && o->resource_version < 0)
+		return error_set(err, ERR_INVALID,
+				 "resourceVersionMatch: Forbidden: resourceVersionMatch is "
+				 "forbidden unless resourceVersion is provided");
+	if (o->match == MATCH_EXACT && o->resource_version == 0)
+		return error_set(err, ERR_INVALID,
+				 "resourceVersionMatch: Forbidden: resourceVersionMatch "
+				 "\"exact\" is forbidden for resourceVersion \"0\"");
+	return 0;
+}
+
+const char *options_kind(struct str verb)
+{
+	static const struct {
+		const char *verb, *kind;
+	} kinds[] = {
+		{ "create", "CreateOptions" }, { "update", "UpdateOptions" },
+		{ "patch", "PatchOptions" },   { "delete", "DeleteOptions" },
+		{ "get", "GetOptions" },       { "deletecollection", "DeleteOptions" },
+	};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (str_is(verb, kinds[i].verb))
+			return kinds[i].kind;
+	return "ListOptions";
 }
 
 int route_propagation_of(struct str policy, enum route_propagation *ret, struct error *err)
@@ -292,7 +343,7 @@ int route_propagation_of(struct str policy, enum route_propagation *ret, struct 
 		*ret = PROPAGATE_ORPHAN;
 	else
 		return error_set(
-			err, ERR_BAD_REQUEST,
+			err, ERR_INVALID,
 			"propagationPolicy: Unsupported value: \"%.*s\": supported values: "
 			"\"Background\", \"Foreground\", \"Orphan\"",
 			STR_ARG(policy));

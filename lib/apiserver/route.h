@@ -62,9 +62,19 @@ struct options {
 	bool watch, bookmarks, send_initial, send_initial_given, force, dry_run, pretty;
 };
 
-/* ERR_BAD_REQUEST with the words of Kubernetes where it has some. */
+/*
+ * ERR_BAD_REQUEST for what cannot be read, ERR_INVALID for values that are not supported; in the
+ * words of Kubernetes where it has some.
+ */
 ATTR_MUSTCHECK int options_parse(struct arena *a, struct str query, struct options *ret,
 				 struct error *err);
+/*
+ * What a list or a watch may ask for together: ERR_INVALID; the message begins with the field.
+ */
+ATTR_MUSTCHECK int options_check_list(const struct options *o, struct error *err);
+/* "CreateOptions": as what Kubernetes reads the query of a request. */
+const char *options_kind(struct str verb);
+/* ERR_INVALID */
 ATTR_MUSTCHECK int route_propagation_of(struct str policy, enum route_propagation *ret,
 					struct error *err);
 
@@ -85,9 +95,15 @@ enum accept_as { AS_OBJECT, AS_TABLE, AS_PARTIAL };
 
 struct accept {
 	enum accept_as as;
-	bool v1beta1; /* of Table */
+	bool v1beta1; /* of Table and PartialObjectMetadata */
 	bool gzip;
 };
+
+/* The version of meta.k8s.io that the client chose. */
+static inline const char *accept_version(const struct accept *a)
+{
+	return a->v1beta1 ? "v1beta1" : "v1";
+}
 
 /*
  * The first range of `accept` ("" = anything) that we can answer.

@@ -311,12 +311,14 @@ static void write_bookmark(struct watcher *w, int64_t rev, bool initial_end)
 		json_write_str(&out, r->kind->api_version);
 		break;
 	case AS_PARTIAL:
-		buf_adds(&out, "\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\"");
+		buf_addf(&out, "\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/%s\"",
+			 accept_version(&r->accept));
 		break;
 	case AS_TABLE:
-		buf_adds(&out,
-			 "\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":[],"
-			 "\"rows\":[]");
+		buf_addf(&out,
+			 "\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"columnDefinitions\":[],"
+			 "\"rows\":[]",
+			 accept_version(&r->accept));
 		break;
 	}
 	buf_addf(&out, ",\"metadata\":{\"resourceVersion\":\"%lld\"%s}}}\n", (long long)rev,
@@ -495,13 +497,6 @@ void verb_watch(struct req *r)
 	const struct options *o = &r->opt;
 	if (r->inside) {
 		req_failf(r, ERR_METHOD, "a watch needs a connection");
-		return;
-	}
-	if (o->send_initial_given && o->match != MATCH_NOT_OLDER) {
-		req_failf(
-			r, ERR_INVALID,
-			"ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-			"sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
 		return;
 	}
 	if (o->resource_version > 0)

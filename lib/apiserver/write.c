@@ -33,26 +33,52 @@ int write_parse(struct req *r, struct str text, bool yaml, struct json *ret, str
 	return json_parse(&r->arena, text, &limits, ret, err);
 }
 
+static void add_strict(struct buf *text, const char *what, const struct str *paths, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addf(text, "%s field \"%.*s\", ", what, STR_ARG(paths[i]));
+}
+
 /* `Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: …` */
-static void fail_strict(struct req *r, const char *what, struct str *paths, size_t n)
+static void fail_strict(struct req *r, const struct str *unknown, size_t n)
 {
 	struct buf text = { 0 };
 	const struct kind *k = r->kind;
 	buf_addf(&text,
 		 "%.*s in version \"%.*s\" cannot be handled as a %.*s: strict decoding error: ",
 		 STR_ARG(k->kind), STR_ARG(k->version), STR_ARG(k->kind));
-	for (size_t i = 0; i < n; i++)
-		buf_addf(&text, "%s%s field \"%.*s\"", i ? ", " : "", what, STR_ARG(paths[i]));
+	add_strict(&text, "duplicate", r->duplicates, r->duplicates_len);
+	add_strict(&text, "unknown", unknown, n);
+	text.len -= 2; /* the last comma */
 	struct status st = { .code = ERR_BAD_REQUEST,
 			     .message = arena_str(&r->arena, buf_str(&text)) };
 	buf_fini(&text);
 	req_fail_status(r, &st);
 }
 
+struct unknown_fields {
+	struct arena *a;
+	struct str paths[REQ_WARNINGS_MAX];
+	size_t len;
+};
+
+static void on_unknown(void *arg, struct str path)
+{
+	struct unknown_fields *u = arg;
+	if (u->len < REQ_WARNINGS_MAX)
+		u->paths[u->len++] = arena_str(u->a, path);
+}
+
 bool write_duplicates_ok(struct req *r)
 {
 	if (r->duplicates_len && validation_is(r, "Strict")) {
-		fail_strict(r, "duplicate", r->duplicates, r->duplicates_len);
+		struct unknown_fields u = { .a = &r->arena };
+		/* A patch is no object: its fields are looked at when it was applied. */
+		if (r->verb == VERB_CREATE || r->verb == VERB_UPDATE) {
+			struct json copy = json_clone(&r->arena, &r->input);
+			schema_prune(r->kind->schema, &copy, STR_NONE, on_unknown, &u);
+		}
+		fail_strict(r, u.paths, u.len);
 		return false;
 	}
 	for (size_t i = 0; i < r->duplicates_len; i++)
@@ -111,7 +137,7 @@ static bool read_protobuf(struct req *r, struct json *ret)
 		return false;
 	}
 	if (unknown.len && r->kind && validation_is(r, "Strict")) {
-		fail_strict(r, "unknown", unknown.paths, unknown.len);
+		fail_strict(r, unknown.paths, unknown.len);
 		return false;
 	}
 	for (size_t i = 0; i < unknown.len && !validation_is(r, "Ignore"); i++)
@@ -182,7 +208,7 @@ bool write_check(struct req *r, struct json *obj, const struct json *old, struct
 	struct str sub = r->route.subresource;
 	kind_check_object(r->kind, obj, old, sub.len ? &sub : NULL, &c);
 	if (c.unknown_len && validation_is(r, "Strict")) {
-		fail_strict(r, "unknown", c.unknown, c.unknown_len);
+		fail_strict(r, c.unknown, c.unknown_len);
 		return false;
 	}
 	for (size_t i = 0; i < c.unknown_len && !validation_is(r, "Ignore"); i++)

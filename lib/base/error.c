@@ -29,6 +29,7 @@ static const struct {
 	[-ERR_UNAVAILABLE] = { 503, "ServiceUnavailable" },
 	[-ERR_TIMEOUT] = { 504, "Timeout" },
 	[-ERR_UNKNOWN] = { 500, "InternalError" },
+	[-ERR_NOT_SERVED] = { 501, "NotImplemented" },
 };
 _Static_assert(sizeof(table) / sizeof(table[0]) == -ERR_CODE_MIN + 1, "every error code has a row");
 

@@ -34,7 +34,8 @@ enum err_code {
 	ERR_UNAVAILABLE = -15,   /* a dependency does not answer; try later (503) */
 	ERR_TIMEOUT = -16,       /* not done in the time given (504) */
 	ERR_UNKNOWN = -17,       /* a write that may or may not have happened (500) */
-	ERR_CODE_MIN = ERR_UNKNOWN,
+	ERR_NOT_SERVED = -18,    /* the protocol has it, this server does not (501) */
+	ERR_CODE_MIN = ERR_NOT_SERVED,
 };
 
 struct error {

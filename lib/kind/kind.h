@@ -79,7 +79,7 @@ struct kind {
 	struct kind_scale scale;
 	unsigned verbs; /* enum kind_verb */
 	const struct schema *schema;
-	const struct kind_column *columns; /* Name first unless the kind lists it, Age as declared */
+	const struct kind_column *columns; /* Name first unless it is listed; Age as declared */
 	size_t columns_len;
 	const struct str
 		*selectable; /* field paths beyond metadata.name/.namespace: "spec.nodeName" */
@@ -223,7 +223,7 @@ struct str kind_table_columns(const struct kind *k);
 void kind_table_row(const struct kind *k, struct arena *scratch, struct str json,
 		    enum kind_include include, int64_t now_s, struct buf *out);
 
-/* PartialObjectMetadata of an object's text. */
-void kind_partial_metadata(struct arena *scratch, struct str json, struct buf *out);
+/* PartialObjectMetadata of an object's text; version of meta.k8s.io: "v1" or "v1beta1". */
+void kind_partial_metadata(const char *version, struct str json, struct buf *out);
 
 #endif

@@ -151,12 +151,13 @@ void kind_index(const struct kind_set *s, struct str key, struct str value, stru
 
 /* ---- metadata alone ---- */
 
-void kind_partial_metadata(struct arena *scratch, struct str json, struct buf *out)
+void kind_partial_metadata(const char *version, struct str json, struct buf *out)
 {
-	(void)scratch;
 	struct str meta = scan_find(json, STR("metadata"));
-	buf_adds(out, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\","
-		      "\"metadata\":");
+	buf_addf(out,
+		 "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/%s\","
+		 "\"metadata\":",
+		 version);
 	buf_add_str(out, meta.len ? meta : STR("{}"));
 	buf_addc(out, '}');
 }

@@ -68,6 +68,6 @@ void kind_table_row(const struct kind *k, struct arena *scratch, struct str json
 	if (include == KIND_INCLUDE_OBJECT)
 		buf_add_str(out, json);
 	else if (include == KIND_INCLUDE_METADATA)
-		kind_partial_metadata(scratch, json, out);
+		kind_partial_metadata("v1", json, out);
 	buf_addc(out, '}');
 }

@@ -129,7 +129,10 @@ Test(apiserver, wrong_requests_are_told_why)
 		{ "PATCH", CMS "/x", "application/apply-patch+yaml",
 		  "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\"}", 422, "Invalid", NULL },
 		{ "DELETE", CMS "/x", "application/json", "{\"propagationPolicy\":\"Sometimes\"}",
-		  400, "BadRequest", NULL },
+		  422, "Invalid",
+		  "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
+		  "value: "
+		  "\"Sometimes\": supported values: \"Background\", \"Foreground\", \"Orphan\"" },
 		{ "DELETE", "/api/v1/namespaces/default", "", "", 403, "Forbidden",
 		  "namespaces \"default\" is forbidden: this namespace may not be deleted" },
 		{ "POST", "/version", "", "", 405, "MethodNotAllowed", NULL },

@@ -103,18 +103,23 @@ Test(apiserver_pure, options_are_read_as_kubernetes_reads_them)
 		  o.timeout_s == 30);
 	cr_expect(o.match == MATCH_NOT_OLDER && o.dry_run && o.send_initial_given &&
 		  !o.send_initial);
-	static const char *const bad[] = { "limit=-1",
-					   "limit=x",
-					   "resourceVersion=abc",
-					   "watch=maybe",
-					   "dryRun=Some",
-					   "timeoutSeconds=1.5",
-					   "fieldValidation=Loud",
-					   "a=%g1",
-					   "resourceVersionMatch=Some" };
+	static const struct {
+		const char *query;
+		int code;
+	} bad[] = {
+		{ "limit=-1", ERR_BAD_REQUEST },
+		{ "limit=x", ERR_BAD_REQUEST },
+		{ "resourceVersion=abc", ERR_BAD_REQUEST },
+		{ "watch=maybe", ERR_BAD_REQUEST },
+		{ "timeoutSeconds=1.5", ERR_BAD_REQUEST },
+		{ "a=%g1", ERR_BAD_REQUEST },
+		{ "dryRun=Some", ERR_INVALID },
+		{ "fieldValidation=Loud", ERR_INVALID },
+		{ "resourceVersionMatch=Some", ERR_INVALID },
+	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		cr_expect_eq(options_parse(&a, str_of(bad[i]), &o, NULL), ERR_BAD_REQUEST, "%s",
-			     bad[i]);
+		cr_expect_eq(options_parse(&a, str_of(bad[i].query), &o, NULL), bad[i].code, "%s",
+			     bad[i].query);
 	cr_assert_eq(options_parse(&a, STR(""), &o, &err), 0);
 	cr_expect(o.resource_version == -1 && o.grace_s == -1 && !o.watch);
 	arena_fini(&a);

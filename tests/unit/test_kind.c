@@ -698,7 +698,7 @@ Test(kind, the_index_has_labels_fields_and_owners)
 	cr_expect(ix->labels == 0);
 	free(ix);
 	struct buf b = { 0 };
-	kind_partial_metadata(&arena, str_of(text_of_pod), &b);
+	kind_partial_metadata("v1", str_of(text_of_pod), &b);
 	cr_expect(str_starts(buf_str(&b), STR("{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":"
 					      "\"meta.k8s.io/v1\",\"metadata\":{\"name\":\"a\",")));
 	buf_fini(&b);
