@@ -4,6 +4,7 @@
 #include "daemon/daemon.h"
 #include "fleetquery.h"
 #include "forward.h"
+#include "promapi/rules.h"
 
 struct program {
 	struct apiserver_config cfg;
@@ -100,6 +101,7 @@ static int start(void *state, struct daemon *d, struct error *err)
 		p->query_cfg.loop = daemon_loop(d);
 		p->query_cfg.forward = p->forward;
 		p->fleetquery = fleetquery_new(&p->query_cfg);
+		promapi_rules_add(p->api);
 	}
 	if (rc == 0)
 		rc = apiserver_start(p->api, err);

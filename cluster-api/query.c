@@ -123,6 +123,11 @@ static void serve_metadata(void *arg, struct http_request *req, const struct api
 	serve(arg, MSTORE_METADATA, req, info);
 }
 
+static void serve_tsdb(void *arg, struct http_request *req, const struct apiserver_info *info)
+{
+	serve(arg, MSTORE_TSDB, req, info);
+}
+
 /* The version is that of Prometheus whose API and language this is: Grafana goes by it. */
 static void serve_buildinfo(void *arg, struct http_request *req, const struct apiserver_info *info)
 {
@@ -250,6 +255,7 @@ struct query *query_new(struct apiserver *api, struct loop *loop, struct mstore 
 		{ "/api/v1/metadata", true, serve_metadata },
 		{ "/api/v1/write", true, serve_write },
 		{ "/api/v1/status/buildinfo", true, serve_buildinfo },
+		{ "/api/v1/status/tsdb", true, serve_tsdb },
 		{ "/api/v1/labels", true, serve_labels },
 		{ "/api/v1/label/", false, serve_values },
 		{ "/api/v1/series", true, serve_series },

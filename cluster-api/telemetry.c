@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "metricsapi.h"
+#include "promapi/rules.h"
 #include "push.h"
 #include "pushway.h"
 #include "query.h"
@@ -224,6 +225,7 @@ struct telemetry *telemetry_new(const struct telemetry_config *cfg,
 		open_logs(t, cfg, ctx->metrics);
 		push.logs = lstore_intake(t->logs);
 	}
+	promapi_rules_add(ctx->api);
 	t->push = push_new(&push);
 	t->posts = (struct pushway_owner){ ctx->api, ctx->loop, ctx->cluster, push.metrics,
 					   push.logs };

@@ -269,3 +269,19 @@ void index_values(const struct index *ix, struct str name, void (*fn)(void *arg,
 	while (n && map_next(&n->values, &pos, &key, &value))
 		fn(arg, key);
 }
+
+void index_pairs(const struct index *ix,
+		 void (*fn)(void *arg, struct str name, struct str value, size_t series), void *arg)
+{
+	size_t pos = 0;
+	struct str name;
+	void *v = NULL;
+	while (map_next(&ix->names, &pos, &name, &v)) {
+		const struct index_name *n = v;
+		size_t at = 0;
+		struct str value;
+		void *ids = NULL;
+		while (map_next(&n->values, &at, &value, &ids))
+			fn(arg, name, value, ((const struct index_ids *)ids)->len);
+	}
+}

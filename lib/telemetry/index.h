@@ -55,5 +55,9 @@ void index_select(const struct index *ix, const struct matcher *m, size_t n, str
 void index_names(const struct index *ix, void (*fn)(void *arg, struct str name), void *arg);
 void index_values(const struct index *ix, struct str name, void (*fn)(void *arg, struct str value),
 		  void *arg);
+/* Each pair of name and value, with how many series have it. */
+void index_pairs(const struct index *ix,
+		 void (*fn)(void *arg, struct str name, struct str value, size_t series),
+		 void *arg);
 
 #endif

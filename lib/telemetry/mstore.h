@@ -63,6 +63,7 @@ enum mstore_kind {
 	MSTORE_LABELS, /* names of labels; of series that match, if there are matches */
 	MSTORE_VALUES, /* values of label `text` */
 	MSTORE_SERIES, /* label sets of series that match */
+	MSTORE_TSDB,   /* which metrics and labels make the most series; `limit` of each, 0 = 10 */
 	MSTORE_METADATA, /* {"metric":[{"type":"counter","help":"","unit":""}]}; of `text` alone, when given */
 };
 

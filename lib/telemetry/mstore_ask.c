@@ -320,6 +320,9 @@ static int answer(struct asking *q, const struct error *down)
 	case MSTORE_LABELS:
 	case MSTORE_VALUES:
 		return answer_words(q, &q->err);
+	case MSTORE_TSDB:
+		mstore_write_tsdb(q->s, q->ask.limit, &q->out);
+		return 0;
 	case MSTORE_METADATA:
 		return answer_metadata(q);
 	case MSTORE_SERIES:

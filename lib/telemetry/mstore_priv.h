@@ -70,4 +70,7 @@ int mstore_last(struct mstore *s, struct index_entry *e, int64_t min_ms, int64_t
 /* ---- mstore_collect.c ---- */
 int mstore_sample(void *store, int64_t now_ms, struct error *err);
 
+/* ---- mstore_tsdb.c ---- */
+void mstore_write_tsdb(struct mstore *s, int64_t limit, struct buf *out);
+
 #endif

@@ -46,6 +46,10 @@ check "metadata" says '"node_load1":' metadata metric=node_load1
 check "a wrong query" says '"errorType":"bad_data"' query 'query=sum('
 check "a form" bash -c "curl -sS --cacert $pki/ca.crt --cert $pki/admin.crt --key $pki/admin.key --data-urlencode 'query=count(node_load1)' $server/api/v1/query | grep -q ',\"2\"'"
 
+check "alerts" says '"alerts":[' alerts
+check "rules" says '"groups":[' rules
+check "who makes the most series" bash -c "kubectl --context r1c1 get --raw /api/v1/status/tsdb?limit=3 | grep -q '\"seriesCountByMetricName\":\[{'"
+
 step "a cluster that does not answer"
 pid=$(daemon_pid r2c1-api)
 kill -STOP "$pid"
