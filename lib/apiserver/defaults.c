@@ -16,8 +16,8 @@
 	"\"replicasets/scale\",\"statefulsets\",\"statefulsets/scale\",\"cronjobs\"," \
 	"\"jobs\",\"poddisruptionbudgets\",\"endpointslices\""
 #define APPS_GROUPS "\"apps\",\"batch\",\"policy\",\"discovery.k8s.io\""
-#define OURS        "\"placements\",\"placements/status\",\"alertrules\",\"silences\""
-#define OURS_GROUPS "\"fleet.rctl.io\",\"monitoring.rctl.io\""
+#define OURS        "\"placements\",\"placements/status\",\"alertrules\",\"silences\",\"prometheusrules\""
+#define OURS_GROUPS "\"fleet.rctl.io\",\"monitoring.rctl.io\",\"monitoring.coreos.com\""
 
 static const struct {
 	const char *name, *label, *aggregates, *rules;
@@ -53,7 +53,8 @@ static const struct {
 			      READ) "," RULE(OURS_GROUPS, OURS, READ) },
 };
 
-#define API "rbac.authorization.k8s.io"
+#define API        "rbac.authorization.k8s.io"
+#define AUTOUPDATE "rbac.authorization.kubernetes.io/autoupdate"
 
 static struct str role_body(struct arena *a, size_t i)
 {
@@ -64,7 +65,7 @@ static struct str role_body(struct arena *a, size_t i)
 		 roles[i].name);
 	if (roles[i].label)
 		buf_addf(&b, ",\"" API "/%s\":\"true\"", roles[i].label);
-	buf_adds(&b, "}},");
+	buf_adds(&b, "},\"annotations\":{\"" AUTOUPDATE "\":\"true\"}},");
 	if (roles[i].aggregates)
 		buf_addf(&b,
 			 "\"aggregationRule\":{\"clusterRoleSelectors\":[{\"matchLabels\":{"
@@ -119,4 +120,51 @@ bool defaults_at(size_t i, struct str *ret_path, struct str *ret_body, struct ar
 		return false;
 	}
 	return true;
+}
+
+/* ---- a role of an older server ---- */
+
+static bool add_members(struct arena *a, struct json *obj, const struct json *wanted,
+			const char *member)
+{
+	const struct json *from = json_dig(wanted, "metadata", member, NULL);
+	bool changed = false;
+	for (size_t i = 0; json_is(from, JSON_OBJECT) && i < json_len(from); i++) {
+		struct str name = json_str(&from->members[i].key);
+		struct json *to = json_child(a, json_child(a, obj, "metadata"), member);
+		if (json_get(to, name))
+			continue;
+		json_set(a, to, name, from->members[i].value);
+		changed = true;
+	}
+	return changed;
+}
+
+static bool add_rules(struct arena *a, struct json *role, const struct json *wanted)
+{
+	const struct json *rules = json_getc(wanted, "rules");
+	struct json *have = json_getc(role, "rules");
+	bool changed = false;
+	for (size_t i = 0; json_is(rules, JSON_ARRAY) && i < json_len(rules); i++) {
+		bool there = false;
+		if (!json_is(have, JSON_ARRAY))
+			have = json_setc(a, role, "rules", json_array());
+		for (size_t k = 0; k < json_len(have) && !there; k++)
+			there = json_equal(json_at(have, k), json_at(rules, i));
+		if (there)
+			continue;
+		json_push(a, have, *json_at(rules, i));
+		changed = true;
+	}
+	return changed;
+}
+
+bool defaults_update(struct arena *a, struct json *role, const struct json *wanted)
+{
+	const struct json *notes = json_dig(role, "metadata", "annotations", NULL);
+	if (str_is(json_str(json_getc(notes, AUTOUPDATE)), "false"))
+		return false;
+	bool changed = add_members(a, role, wanted, "labels");
+	changed |= add_members(a, role, wanted, "annotations");
+	return add_rules(a, role, wanted) || changed;
 }

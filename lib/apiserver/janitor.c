@@ -314,12 +314,47 @@ static const char *const boot_namespaces[] = { "default", "kube-system", "kube-p
 
 static void boot_next(struct janitor *j);
 
+static bool boot_item(size_t i, struct arena *a, struct str *path, struct str *body);
+static void boot_done(void *arg, int status, struct str reply);
+
+/* The item is there already.  One that lacks what this server gives it is written anew: true. */
+static bool boot_update(struct janitor *j)
+{
+	struct arena a = { 0 };
+	struct str path, body;
+	struct json wanted = { 0 }, have = { 0 };
+	const struct kind *k = kind_find_key(j->s->builtin, STR(CLUSTER_ROLES));
+	struct watch_snap *snap = watch_snap_get(j->s->cache);
+	bool changed = false;
+	if (boot_item(j->boot_at, &a, &path, &body) && str_ends(path, STR("/clusterroles")) &&
+	    json_parse(&a, body, NULL, &wanted, NULL) == 0) {
+		struct str name = object_text(&wanted, "name");
+		struct watch_obj *o = watch_snap_find(snap, object_key(&a, k, STR_NONE, name));
+		changed = o && object_parse(&a, k, o, &have, NULL) == 0 &&
+			  defaults_update(&a, &have, &wanted);
+		if (changed)
+			apiserver_call(j->s, j->loop,
+				       &(struct apiserver_call){
+					       .method = STR("PUT"),
+					       .path = janitor_path(&a, k, STR_NONE, name),
+					       .content_type = STR("application/json"),
+					       .body = json_text(&a, &have),
+					       .user = &j->user },
+				       boot_done, j);
+	}
+	watch_snap_unref(snap);
+	arena_fini(&a);
+	return changed;
+}
+
 static void boot_done(void *arg, int status, struct str reply)
 {
 	struct janitor *j = arg;
 	if (j->stopped)
 		return;
-	if (status == 201 || status == 409) {
+	if (status == 409 && boot_update(j))
+		return;
+	if (status == 201 || status == 200 || status == 409) {
 		j->boot_at++;
 		boot_next(j);
 		return;

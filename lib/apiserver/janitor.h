@@ -118,6 +118,11 @@ void quota_pass(struct pass *p);
 
 /* defaults.c: roles and bindings that are made at the first start; false at the end */
 bool defaults_at(size_t i, struct str *ret_path, struct str *ret_body, struct arena *a);
+/*
+ * A default role that is there already gets the rules, labels and annotations that it lacks; what was added to it
+ * stays, and one annotated rbac.authorization.kubernetes.io/autoupdate=false as it is.  True: it changed.
+ */
+bool defaults_update(struct arena *a, struct json *role, const struct json *wanted);
 
 /* expire.c: Events */
 void expire_add(struct janitor *j, struct watch_obj *o, int64_t due_ms);

@@ -496,3 +496,60 @@ Test(apiserver_admit, of_many_evictions_at_once_exactly_those_pass_that_are_gran
 	cr_assert_eq(gone, GRANTED);
 	harness_stop(&h);
 }
+
+/* ---- default roles ---- */
+
+#define ROLES "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+static const char *database;
+
+static void start_again(struct harness *h)
+{
+	char url[300];
+	snprintf(url, sizeof(url), "--store=sqlite:%s", database);
+	harness_start(h, KIND_GLOBAL, (char *[]){ url }, 1);
+	harness_ready(h);
+}
+
+Test(apiserver_admit, default_roles_of_an_older_server_get_what_they_lack)
+{
+	char path[] = "/tmp/test_roles_XXXXXX", file[64];
+	cr_assert(mkdtemp(path));
+	snprintf(file, sizeof(file), "%s/db", path);
+	database = file;
+	struct harness h;
+	start_again(&h);
+	cr_assert_eq(harness_get(&h, ROLES "/system:aggregate-to-view"), 200);
+	cr_assert(strstr(h.text.p, "prometheusrules"));
+	size_t rules = json_len(harness_at(&h, "rules"));
+	/* As an older one made it, with a rule of the operator's own. */
+	static const char *const bodies[] = {
+		"{\"metadata\":{\"labels\":null,\"annotations\":null},\"rules\":[{\"apiGroups\":["
+		"\"x\"],"
+		"\"resources\":[\"own\"],\"verbs\":[\"get\"]}]}",
+		"{\"metadata\":{\"annotations\":{\"rbac.authorization.kubernetes.io/autoupdate\":"
+		"\"false\"}},\"rules\":[]}",
+	};
+	cr_assert_eq(harness_send(&h, "PATCH", ROLES "/system:aggregate-to-view",
+				  "application/merge-patch+json", bodies[0]),
+		     200);
+	cr_assert_eq(harness_send(&h, "PATCH", ROLES "/system:aggregate-to-edit",
+				  "application/merge-patch+json", bodies[1]),
+		     200);
+	harness_stop(&h);
+	start_again(&h);
+	cr_assert_eq(harness_get(&h, ROLES "/system:aggregate-to-view"), 200);
+	cr_assert_eq(json_len(harness_at(&h, "rules")), rules + 1, "%s", h.text.p);
+	cr_assert_str_eq(harness_str(&h, "rules.0.resources.0"), "own");
+	cr_assert(strstr(h.text.p, "io/aggregate-to-view\":\"true\""), "the label is back");
+	cr_assert_eq(harness_get(&h, ROLES "/system:aggregate-to-edit"), 200);
+	cr_assert_eq(json_len(harness_at(&h, "rules")), 0, "as the operator wants it");
+	harness_stop(&h);
+	start_again(&h);
+	cr_assert_eq(harness_get(&h, ROLES "/system:aggregate-to-view"), 200);
+	cr_assert_eq(json_len(harness_at(&h, "rules")), rules + 1, "nothing is added twice");
+	harness_stop(&h);
+	char command[128];
+	snprintf(command, sizeof(command), "rm -rf %s", path);
+	cr_assert_eq(system(command), 0);
+}
