@@ -157,6 +157,10 @@ int podmgr_assign(struct podmgr *m, struct str pod_json, struct error *err)
 		pod_spec_free(spec); /* what we have */
 		return 0;
 	}
+	if (!p && spec->over && !spec->deleting) {
+		pod_spec_free(spec); /* it ran here before this node lost its state: never again */
+		return 0;
+	}
 	rc = save_pod(m, spec->uid, pod_json, err);
 	if (rc) {
 		pod_spec_free(spec);

@@ -198,6 +198,8 @@ static int parse(struct pod_spec *p, struct str text, struct error *err)
 	p->grace_ms = grace_of(p->spec, "terminationGracePeriodSeconds", 30);
 	p->active_deadline_ms = grace_of(p->spec, "activeDeadlineSeconds", 0);
 	p->deleting = json_str(json_getc(p->metadata, "deletionTimestamp")).len > 0;
+	struct str phase = json_str(json_dig(&p->root, "status", "phase", NULL));
+	p->over = str_is(phase, "Succeeded") || str_is(phase, "Failed");
 	p->deletion_grace_ms =
 		grace_of(p->metadata, "deletionGracePeriodSeconds", p->grace_ms / 1000);
 	return containers_parse(p, err);

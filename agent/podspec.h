@@ -58,6 +58,7 @@ struct pod_spec {
 	int64_t grace_ms;           /* terminationGracePeriodSeconds */
 	int64_t active_deadline_ms; /* 0 = none */
 	bool deleting;              /* has a deletionTimestamp */
+	bool over;                  /* its status says Succeeded or Failed: for good */
 	int64_t deletion_grace_ms;
 	const struct json *spec, *metadata;
 	struct ctr_spec *ctrs; /* init and sidecar containers in order, then main */

@@ -91,7 +91,7 @@ apiVersion: v1
 kind: Node
 metadata: {name: $name-node, labels: {topology.kubernetes.io/zone: $name-zone, topology.kubernetes.io/region: r1}}
 END
-    check "it is ready" kubectl --kubeconfig "$K/$name.kubeconfig" patch node "$name-node" --subresource=status --type=merge -p \
+    check "it is ready" rctl --kubeconfig "$K/$name.kubeconfig" patch node "$name-node" --subresource=status --type=merge -p \
         '{"status":{"capacity":{"cpu":"4","memory":"8Gi","pods":"110"},"allocatable":{"cpu":"4","memory":"8Gi","pods":"110"},"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady"}]}}'
     eventually 30 "the fleet counts it" same 1 rctl get cluster "$name" -o 'jsonpath={.status.readyNodes}'
 done
@@ -136,7 +136,7 @@ done
 
 step "what the clusters say comes back"
 for name in k-token k-cert; do
-    check "status of $name" kubectl --kubeconfig "$K/$name.kubeconfig" -n shop patch deployment shop --subresource=status --type=merge -p \
+    check "status of $name" rctl --kubeconfig "$K/$name.kubeconfig" -n shop patch deployment shop --subresource=status --type=merge -p \
         '{"status":{"observedGeneration":1,"replicas":2,"updatedReplicas":2,"readyReplicas":2,"availableReplicas":2}}'
 done
 eventually 30 "four are ready in all" same 4 rctl get deployment shop -n shop -o 'jsonpath={.status.readyReplicas}'

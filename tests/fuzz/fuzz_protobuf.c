@@ -22,6 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct json tree = { 0 }, again = { 0 };
 	struct error err;
 	struct str body = { (const char *)data, len };
+	if (!set) /* replay.c does not call it */
+		(void)LLVMFuzzerInitialize(NULL, NULL);
 	if (protobuf_decode(set, &a, body, &tree, &unknown, &err) == 0) {
 		struct json_limits limits = JSON_LIMITS;
 		limits.bytes_max = SIZE_MAX;

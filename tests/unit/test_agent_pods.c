@@ -338,6 +338,33 @@ Test(agent_pods, restart_policies_decide_how_a_pod_ends, .timeout = 120)
 	}
 }
 
+Test(agent_pods, a_pod_that_is_over_is_not_run_by_a_node_that_lost_its_state, .timeout = 120)
+{
+	struct world w;
+	world_new(&w);
+	struct error err = { 0 };
+	for (int deleting = 0; deleting < 2; deleting++) {
+		const char *pod = arena_printf(
+			&w.arena,
+			"{\"metadata\":{\"uid\":\"u1\",\"namespace\":\"n\",\"name\":\"p\","
+			"\"resourceVersion\":\"%d\"%s},"
+			"\"spec\":{\"runtimeClassName\":\"host\",\"restartPolicy\":\"Never\","
+			"\"containers\":[{\"name\":\"c\",\"image\":\"host\","
+			"\"command\":[\"sh\",\"-c\",\"touch "
+			"%s/ran\"]}]},\"status\":{\"phase\":\"Succeeded\"}}",
+			deleting + 1,
+			deleting ? ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"" : "", w.dir);
+		cr_assert_eq(podmgr_assign(w.mgr, str_of(pod), &err), 0, "%s", err.msg);
+		if (deleting)
+			until(&w, w.released);
+		for (int i = 0; i < 30; i++)
+			loop_turn(w.loop, 10);
+		cr_assert(!file_exists(arena_printf(&w.arena, "%s/ran", w.dir)));
+		cr_assert_eq(w.released, (bool)deleting);
+	}
+	world_free(&w);
+}
+
 Test(agent_pods, init_containers_run_first_and_commands_that_do_not_exist_are_explained,
      .timeout = 120)
 {
