@@ -1,5 +1,6 @@
 #include "nodemetrics_priv.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -82,6 +83,37 @@ void nodemetrics_read(const char *path, struct buf *out)
 		buf_clear(out);
 	if (fd >= 0)
 		close(fd);
+}
+
+static int kept_fd(struct nm *n, const char *name)
+{
+	struct nodemetrics *m = n->m;
+	char path[NM_PATH_MAX];
+	for (size_t i = 0; i < m->kept_len; i++) {
+		if (m->kept[i].name == name)
+			return m->kept[i].fd;
+	}
+	snprintf(path, sizeof(path), "%s/%s", n->roots->proc, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	assert(m->kept_len < NODEMETRICS_KEPT_MAX);
+	m->kept[m->kept_len].name = name;
+	m->kept[m->kept_len++].fd = fd; /* -1: not there, and not looked for again */
+	return fd;
+}
+
+bool nm_kept(struct nm *n, const char *name)
+{
+	int fd = kept_fd(n, name);
+	ssize_t k = fd < 0 ? 0 : 1;
+	buf_clear(&n->b);
+	while (k > 0 && n->b.len < FILE_BYTES_MAX) {
+		buf_reserve(&n->b, READ_BYTES);
+		size_t room = n->b.cap - n->b.len - 1;
+		k = pread(fd, n->b.p + n->b.len, room, (off_t)n->b.len);
+		if (k > 0)
+			n->b.len += (size_t)k;
+	}
+	return n->b.len > 0;
 }
 
 bool nm_proc(struct nm *n, const char *name)
@@ -336,16 +368,16 @@ static void plain_files(struct nm *n)
 	} t[] = { { "stat", nodemetrics_stat },       { "meminfo", nodemetrics_meminfo },
 		  { "loadavg", nodemetrics_loadavg }, { "diskstats", nodemetrics_diskstats },
 		  { "vmstat", nodemetrics_vmstat },   { "sys/fs/file-nr", filefd } };
-	static const char *const pressures[] = { "cpu", "io", "memory" };
+	static const char *const pressures[][2] = { { "cpu", "pressure/cpu" },
+						    { "io", "pressure/io" },
+						    { "memory", "pressure/memory" } };
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		if (nm_proc(n, t[i].file))
+		if (nm_kept(n, t[i].file))
 			t[i].fn(n->s, buf_str(&n->b));
 	}
 	for (size_t i = 0; i < 3; i++) {
-		char path[64];
-		snprintf(path, sizeof(path), "pressure/%s", pressures[i]);
-		if (nm_proc(n, path))
-			nodemetrics_pressure(n->s, pressures[i], buf_str(&n->b));
+		if (nm_kept(n, pressures[i][1]))
+			nodemetrics_pressure(n->s, pressures[i][0], buf_str(&n->b));
 	}
 }
 
@@ -358,13 +390,17 @@ void nodemetrics_init(struct nodemetrics *m, const struct node_roots *roots, str
 
 void nodemetrics_fini(struct nodemetrics *m)
 {
+	for (size_t i = 0; i < m->kept_len; i++) {
+		if (m->kept[i].fd >= 0)
+			close(m->kept[i].fd);
+	}
 	samples_fini(&m->slow);
 	buf_fini(&m->text);
 }
 
 void nodemetrics_collect(struct nodemetrics *m, struct samples *s, uint64_t now_ms)
 {
-	struct nm n = { .s = s, .roots = m->roots, .b = m->text };
+	struct nm n = { .s = s, .roots = m->roots, .m = m, .b = m->text };
 	if (!m->slow_ms || now_ms - m->slow_ms >= NODEMETRICS_SLOW_MS) {
 		m->slow_ms = now_ms ? now_ms : 1;
 		samples_clear(&m->slow);

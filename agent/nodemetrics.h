@@ -24,11 +24,19 @@ struct node_roots {
 };
 extern const struct node_roots node_roots_own;
 
+enum { NODEMETRICS_KEPT_MAX = 40 };
+
 struct nodemetrics {
 	const struct node_roots *roots; /* borrowed for ever */
 	struct samples slow;            /* as read last */
 	uint64_t slow_ms;               /* when; 0 = never */
 	struct buf text;
+	/* Files of /proc that are read each time stay open: opening costs more than reading. */
+	struct {
+		const char *name; /* a literal */
+		int fd;
+	} kept[NODEMETRICS_KEPT_MAX];
+	size_t kept_len;
 };
 
 /* `series` is borrowed for ever and is that of the samples given later. */

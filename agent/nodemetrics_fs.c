@@ -90,7 +90,7 @@ void nm_filesystems(struct nm *n)
 	struct str rest, line, f[6];
 	uint64_t seen[MOUNTS_MAX];
 	size_t len = 0;
-	if (!nm_proc(n, "1/mounts") && !nm_proc(n, "mounts"))
+	if (!nm_kept(n, "1/mounts") && !nm_kept(n, "mounts"))
 		return;
 	rest = buf_str(&n->b);
 	while (rest.len && str_split(&rest, '\n', &line) && len < MOUNTS_MAX) {

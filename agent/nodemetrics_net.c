@@ -338,17 +338,15 @@ void nm_network(struct nm *n)
 		  { "net/arp", nodemetrics_arp },
 		  { "net/stat/nf_conntrack", nodemetrics_conntrack } };
 	for (size_t i = 0; i < COUNT(t); i++) {
-		if (nm_proc(n, t[i].file))
+		if (nm_kept(n, t[i].file))
 			t[i].fn(n->s, buf_str(&n->b));
 	}
-	if (nm_proc(n, "sys/net/netfilter/nf_conntrack_count"))
+	if (nm_kept(n, "sys/net/netfilter/nf_conntrack_count"))
 		samples_add(n->s, SAMPLE_GAUGE, "node_nf_conntrack_entries", nm_number(nm_text(n)),
 			    NULL);
-	if (nm_proc(n, "sys/net/netfilter/nf_conntrack_max"))
+	if (nm_kept(n, "sys/net/netfilter/nf_conntrack_max"))
 		samples_add(n->s, SAMPLE_GAUGE, "node_nf_conntrack_entries_limit",
 			    nm_number(nm_text(n)), NULL);
-	udp_queues(n, "net/udp", "v4");
-	udp_queues(n, "net/udp6", "v6");
 }
 
 void nm_network_slow(struct nm *n)
@@ -356,4 +354,7 @@ void nm_network_slow(struct nm *n)
 	nm_sys_dir(n, "class/net", "", netclass, NULL);
 	nm_sys_dir(n, "class/net", "", nohandler, NULL);
 	bonding(n);
+	/* The kernel walks its whole table of ports for this: the dearest file of all. */
+	udp_queues(n, "net/udp", "v4");
+	udp_queues(n, "net/udp6", "v6");
 }

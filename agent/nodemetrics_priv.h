@@ -15,6 +15,7 @@ enum { NM_FIELDS_MAX = 64, NM_NAME_MAX = 256, NM_PATH_MAX = 1024, NM_DIR_MAX = 5
 struct nm {
 	struct samples *s;
 	const struct node_roots *roots;
+	struct nodemetrics *m;
 	struct buf b; /* the text read last */
 };
 
@@ -25,6 +26,8 @@ double nm_number(struct str s);
 double nm_hex(struct str s);
 void nm_name(char *to, size_t cap, struct str s);
 
+/* "<proc>/name" that is read each time; the name is a literal. */
+bool nm_kept(struct nm *n, const char *name);
 /* "<proc>/name" and "<sys>/name" into n->b; false = not there or not readable. */
 bool nm_proc(struct nm *n, const char *name);
 bool nm_sys(struct nm *n, const char *fmt, ...) ATTR_PRINTF(2, 3);

@@ -380,10 +380,10 @@ static void selinux(struct nm *n)
 void nm_system(struct nm *n)
 {
 	int64_t now_ms = clock_unix_ms();
-	if (nm_proc(n, "sys/kernel/random/entropy_avail"))
+	if (nm_kept(n, "sys/kernel/random/entropy_avail"))
 		samples_add(n->s, SAMPLE_GAUGE, "node_entropy_available_bits",
 			    nm_number(nm_text(n)), NULL);
-	if (nm_proc(n, "schedstat"))
+	if (nm_kept(n, "schedstat"))
 		nodemetrics_schedstat(n->s, buf_str(&n->b));
 	samples_add(n->s, SAMPLE_GAUGE, "node_time_seconds", (double)now_ms / 1000, NULL);
 	timex(n);

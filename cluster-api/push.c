@@ -7,7 +7,9 @@
 #include "grpc/message.h"
 #include "push_events.h"
 #include "pushway.h"
+#include "telemetry/delta.h"
 #include "telemetry/intake.h"
+#include "telemetry/pack.h"
 #include "telemetry/record.h"
 #include "topology.h"
 #include "watch/watch.h"
@@ -33,12 +35,15 @@ struct stream {
 	char *node;
 	uint64_t pending_records, pending_bytes;
 	bool opened, paused;
+	bool deltas;       /* metrics, and the store is here: differences are made whole again */
+	struct delta base; /* the batch that came last */
 };
 
 static void stream_free(struct stream *s)
 {
 	if (s->rpc || s->in || s->far || s->events)
 		return;
+	delta_fini(&s->base);
 	mem_free(s->node);
 	mem_free(s);
 }
@@ -60,6 +65,7 @@ static void send_opened(struct stream *s, uint64_t acked, uint32_t known)
 	o.acked_sequence = acked;
 	o.known_series = known;
 	o.window_bytes = WINDOW_BYTES;
+	o.metric_delta = s->deltas;
 	m.kind_case = RCTL__AGENT__V1__PUSH_RESPONSE__KIND_OPENED;
 	m.opened = &o;
 	respond(s, &m);
@@ -180,8 +186,10 @@ static void open_store(struct stream *s, enum peers_store store, const struct re
 	}
 	if (intake_down(in))
 		s->far = pushway_open(cfg->peerway, store, str_of(s->node), msg, &INTAKE, s);
-	if (!s->far)
+	if (!s->far) {
+		s->deltas = q->stream == RCTL__AGENT__V1__STREAM__STREAM_METRICS;
 		open_here(s, in, q);
+	}
 }
 
 static void on_open_request(struct stream *s, const struct request *q, struct str msg)
@@ -198,6 +206,9 @@ static void on_open_request(struct stream *s, const struct request *q, struct st
 	case RCTL__AGENT__V1__STREAM__STREAM_METRICS:
 		open_store(s, PEERS_METRICS, q, msg);
 		break;
+	case RCTL__AGENT__V1__STREAM__STREAM_ALERTS: /* alerts are kept as samples */
+		open_store(s, PEERS_METRICS, q, msg);
+		break;
 	case RCTL__AGENT__V1__STREAM__STREAM_LOGS:
 		open_store(s, PEERS_LOGS, q, msg);
 		break;
@@ -212,6 +223,36 @@ static void on_open_request(struct stream *s, const struct request *q, struct st
 	}
 }
 
+/*
+ * A batch is the base of the differences behind it, a difference becomes a batch again: the store knows whole ones alone.
+ * False: it cannot, and the agent has to begin anew with a whole one.
+ */
+static bool take_batch(struct stream *s, const struct request *q)
+{
+	struct buf plain = { 0 }, batch = { 0 }, packed = { 0 };
+	struct str bytes;
+	bool whole = q->type == RECORD_METRICS;
+	int rc = record_unpack(q->compression, q->payload, &plain, &bytes, NULL);
+	if (whole) {
+		/* One that is broken is the store's to refuse. */
+		if (rc || delta_base(&s->base, q->sequence, bytes, NULL) != 0)
+			delta_fini(&s->base);
+		intake_stream_record(s->in, q->sequence, q->type, q->compression, q->payload);
+		rc = 0;
+	} else if (!rc) {
+		rc = delta_read(&s->base, q->sequence, bytes, &batch, NULL);
+	}
+	if (!rc && !whole) {
+		pack_close(buf_str(&batch), 1, &packed);
+		intake_stream_record(s->in, q->sequence, RECORD_METRICS, RECORD_ZSTD,
+				     buf_str(&packed));
+	}
+	buf_fini(&plain);
+	buf_fini(&batch);
+	buf_fini(&packed);
+	return rc == 0;
+}
+
 static void on_record(struct stream *s, const struct request *q, struct str msg)
 {
 	if (q->payload.len > RECORD_BYTES_MAX) {
@@ -224,9 +265,12 @@ static void on_record(struct stream *s, const struct request *q, struct str msg)
 	}
 	s->pending_records++;
 	s->pending_bytes += q->payload.len;
+	bool batch = q->type == RECORD_METRICS || q->type == RECORD_METRIC_DELTA;
 	if (s->far)
 		pushway_message(s->far, msg, true);
-	else
+	else if (s->deltas && batch && !take_batch(s, q))
+		rpc_stream_end(s->rpc, RPC_ABORTED, "a difference to a batch that is not here");
+	else if (!s->deltas || !batch)
 		intake_stream_record(s->in, q->sequence, q->type, q->compression, q->payload);
 	if (s->pending_bytes > PENDING_BYTES_MAX || s->pending_records > PENDING_RECORDS_MAX) {
 		s->paused = true;
