@@ -18,7 +18,7 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define EXPORTER "/usr/bin/prometheus-node-exporter"
 
-/* What is not ours, and why: docs/metrics.md says it to users. */
+/* What is not ours, and why; agent/nodemetrics.h says it too. */
 static const struct {
 	const char *prefix, *why;
 } left_out[] = {
