@@ -4,7 +4,21 @@ set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck source=tests/e2e/api_server.sh
 . ./api_server.sh
+# STORE=postgres: the server's store is on a PostgreSQL server of its own.
+if [ "${STORE:-sqlite}" = postgres ]; then
+    pg=$(mktemp -d)/pg
+    chmod 755 "$(dirname "$pg")"
+    rc=0
+    API_STORE=$(../../scripts/pg-private start "$pg") || rc=$?
+    [ "$rc" != 77 ] || {
+        echo "SKIPPED: no PostgreSQL server on this machine"
+        exit 77
+    }
+    [ "$rc" = 0 ] || exit 1
+fi
 api_start
+[ -z "${pg:-}" ] ||
+    trap 'api_stop; ../../scripts/pg-private stop "$pg" >/dev/null 2>&1 || true; rm -rf "$dir" "$(dirname "$pg")"' EXIT
 PATH=$RCTL_BIN:$PATH
 export EDITOR
 
