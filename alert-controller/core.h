@@ -28,7 +28,9 @@ enum {
 	CORE_ALERTS_MAX = 50000,
 	CORE_SENDS_MAX = 64,
 	CORE_RECEIVER_SENDS_MAX = 8,
-	CORE_LEASE_SLACK_MS = 2000, /* a lease of an attempt outlives its timeout by so much */
+	CORE_RECEIVER_LEASES_MAX = 256, /* with one commit; they are posted one after the other */
+	CORE_LEASE_SLACK_MS = 2000,     /* a lease of an attempt outlives its timeout by so much */
+	CORE_LEASE_AHEAD_MS = 5000,     /* … and by so much it may wait for a place */
 };
 
 struct core;
@@ -117,8 +119,8 @@ struct core_send {
 	uint32_t attempt;
 };
 
-/* The next post to make now: once each; lent until core_sent. */
-bool core_next_send(struct core *c, struct core_send *ret);
+/* The next post to make now: once each; lent until core_sent.  One whose lease would end before its answer is leased anew. */
+bool core_next_send(struct core *c, int64_t now_ms, struct core_send *ret);
 
 struct core_sent {
 	int status;

@@ -35,7 +35,9 @@ struct core_receiver {
 	const struct receiver *cfg; /* NULL: not known (yet) */
 	struct map groups;          /* groupKey → struct group */
 	struct list ready;          /* struct delivery.link: due, waits for a free place */
+	struct list parked;         /* …: may be posted, waits for one of those that are */
 	size_t under_way;           /* leased */
+	size_t sending;             /* being posted */
 	size_t open;                /* deliveries that are neither done nor dead */
 	char key[];
 };
@@ -43,7 +45,7 @@ struct core_receiver {
 struct delivery {
 	struct group *group;
 	struct heap_node due;
-	struct list link; /* in receiver.ready, core.leasing, core.in_commit, core.sendable */
+	struct list link; /* in receiver.ready or parked, core.leasing, in_commit or sendable */
 	struct list dirty;
 	struct str payload; /* heap */
 	char idem[40];
@@ -52,6 +54,7 @@ struct delivery {
 	enum delivery_state state;
 	bool fresh;
 	bool counted; /* in receiver.under_way */
+	bool posted;  /* in receiver.sending */
 	int status;
 	char problem[256];
 };

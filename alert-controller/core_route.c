@@ -12,6 +12,7 @@ struct core_receiver *core_receiver_get(struct core *c, struct str key)
 	r = mem_calloc(1, sizeof(*r) + key.len + 1);
 	memcpy(r->key, key.p, key.len);
 	list_init(&r->ready);
+	list_init(&r->parked);
 	(void)map_set(&c->receivers, key, r);
 	return r;
 }

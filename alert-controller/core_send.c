@@ -27,13 +27,29 @@ static struct delivery *delivery_new(struct core *c, struct group *g, struct str
 	return d;
 }
 
+/* A place among those that are posted is free. */
+static void unpark(struct core *c, struct core_receiver *r)
+{
+	if (list_empty(&r->parked))
+		return;
+	struct list *next = r->parked.next;
+	list_del(next);
+	list_append(&c->sendable, next);
+}
+
 /* Not waiting for anything any more. */
 static void unlink_delivery(struct core *c, struct delivery *d)
 {
+	struct core_receiver *r = d->group->receiver;
 	list_del(&d->link);
 	heap_del(&c->due_deliveries, &d->due);
-	d->group->receiver->under_way -= d->counted;
+	r->under_way -= d->counted;
 	d->counted = false;
+	if (!d->posted)
+		return;
+	d->posted = false;
+	r->sending--;
+	unpark(c, r);
 }
 
 void core_delivery_free(struct core *c, struct delivery *d)
@@ -85,7 +101,7 @@ static void lease(struct core *c, struct delivery *d, int64_t now_ms)
 	struct core_receiver *r = d->group->receiver;
 	d->state = DELIVERY_LEASED;
 	d->attempt++;
-	d->lease_ms = now_ms + r->cfg->timeout_ms + CORE_LEASE_SLACK_MS;
+	d->lease_ms = now_ms + r->cfg->timeout_ms + CORE_LEASE_SLACK_MS + CORE_LEASE_AHEAD_MS;
 	d->counted = true;
 	r->under_way++;
 	list_append(&c->leasing, &d->link);
@@ -104,7 +120,7 @@ void core_deliveries_run(struct core *c, int64_t now_ms)
 	void *v = NULL;
 	while (map_next(&c->receivers, &pos, NULL, &v)) {
 		struct core_receiver *r = v;
-		while (!list_empty(&r->ready) && r->under_way < CORE_RECEIVER_SENDS_MAX) {
+		while (!list_empty(&r->ready) && r->under_way < CORE_RECEIVER_LEASES_MAX) {
 			struct delivery *d = list_entry(r->ready.next, struct delivery, link);
 			list_del(&d->link);
 			lease(c, d, now_ms);
@@ -303,19 +319,43 @@ void core_group_run(struct core *c, struct group *g, int64_t now_ms)
 
 /* ---- sending ---- */
 
-bool core_next_send(struct core *c, struct core_send *ret)
+/* Back into the queue, without an attempt: it waited for longer than its lease allows. */
+static void lease_again(struct core *c, struct delivery *d, int64_t now_ms)
 {
-	if (list_empty(&c->sendable))
-		return false;
-	struct delivery *d = list_entry(c->sendable.next, struct delivery, link);
-	list_del(&d->link);
-	*ret = (struct core_send){ .receiver = d->group->receiver->cfg,
-				   .idem = str_of(d->idem),
-				   .payload = d->payload,
-				   .group_key = str_of(d->group->key),
-				   .seq = d->seq,
-				   .attempt = d->attempt };
-	return true;
+	unlink_delivery(c, d);
+	d->state = DELIVERY_QUEUED;
+	d->attempt--;
+	d->next_ms = now_ms;
+	heap_add(&c->due_deliveries, &d->due, (uint64_t)now_ms);
+	core_delivery_dirty(c, d);
+}
+
+bool core_next_send(struct core *c, int64_t now_ms, struct core_send *ret)
+{
+	while (!list_empty(&c->sendable)) {
+		struct delivery *d = list_entry(c->sendable.next, struct delivery, link);
+		struct core_receiver *r = d->group->receiver;
+		list_del(&d->link);
+		if (now_ms + r->cfg->timeout_ms > d->lease_ms) {
+			lease_again(c, d, now_ms);
+			unpark(c, r); /* the one that took its place does not need it */
+			continue;
+		}
+		if (r->sending >= CORE_RECEIVER_SENDS_MAX) {
+			list_append(&r->parked, &d->link);
+			continue;
+		}
+		d->posted = true;
+		r->sending++;
+		*ret = (struct core_send){ .receiver = r->cfg,
+					   .idem = str_of(d->idem),
+					   .payload = d->payload,
+					   .group_key = str_of(d->group->key),
+					   .seq = d->seq,
+					   .attempt = d->attempt };
+		return true;
+	}
+	return false;
 }
 
 static void end(struct core *c, struct delivery *d, bool arrived, int64_t now_ms)

@@ -338,7 +338,8 @@ static void begin(struct engine *e, const struct core_send *s)
 void sender_run(struct engine *e)
 {
 	struct core_send s;
-	while (e->core && e->posts_len < CORE_SENDS_MAX && core_next_send(e->core, &s))
+	while (e->core && e->posts_len < CORE_SENDS_MAX &&
+	       core_next_send(e->core, engine_now(), &s))
 		begin(e, &s);
 }
 

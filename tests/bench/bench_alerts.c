@@ -79,7 +79,7 @@ static bool turn(struct bench *b)
 static void answer(struct bench *b)
 {
 	struct core_send s;
-	while (core_next_send(b->core, &s)) {
+	while (core_next_send(b->core, clock_unix_ms(), &s)) {
 		char idem[64];
 		const struct core_sent sent = { .status = 200 };
 		(void)snprintf(idem, sizeof(idem), "%.*s", STR_ARG(s.idem));

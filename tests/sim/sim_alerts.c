@@ -329,7 +329,7 @@ static void post(struct run *r, int controller)
 {
 	struct controller *c = &r->ctl[controller];
 	struct core_send s;
-	while (c->core && core_next_send(c->core, &s)) {
+	while (c->core && core_next_send(c->core, r->now, &s)) {
 		struct post *p = free_post(r);
 		if (!p) {
 			broken(r, "posts without end");

@@ -198,7 +198,7 @@ static void turn(struct run *r)
 	(void)core_flush(r->core, r->now, &a, &b);
 	core_flushed(r->core);
 	arena_fini(&a);
-	while (core_next_send(r->core, &s)) {
+	while (core_next_send(r->core, r->now, &s)) {
 		struct buf idem = { 0 };
 		const struct core_sent sent = { .status = 200 };
 		buf_add_str(&idem, s.idem);

@@ -128,7 +128,7 @@ static int turn(struct world *w)
 
 static bool next(struct world *w, struct core_send *s, char idem[40])
 {
-	if (!core_next_send(w->core, s))
+	if (!core_next_send(w->core, w->now, s))
 		return false;
 	(void)snprintf(idem, 40, "%.*s", STR_ARG(s->idem));
 	return true;
@@ -196,7 +196,7 @@ static void check_story(const char *url)
 	take_over(&w, 2);
 	cr_expect_eq(turn(&w), 0);
 	cr_expect(!next(&w, &s, again));
-	w.now += 10000 + CORE_LEASE_SLACK_MS;
+	w.now += 10000 + CORE_LEASE_SLACK_MS + CORE_LEASE_AHEAD_MS;
 	cr_expect_eq(turn(&w), 0);
 	cr_assert(next(&w, &s, again));
 	cr_expect(s.attempt == 2 && strcmp(idem, again) == 0);
@@ -447,11 +447,68 @@ Test(alert_core, posts_to_one_receiver_within_its_limit)
 		size_t n = 0;
 		while (n < CORE_RECEIVER_SENDS_MAX && next(&w, &s, idem[n]))
 			n++;
-		cr_expect(!core_next_send(w.core, &s));
+		cr_expect(!core_next_send(w.core, w.now, &s));
 		for (size_t i = 0; i < n; i++)
 			answer(&w, idem[i], 200);
 		told += n;
 	}
 	cr_expect_eq(told, 40);
 	world_end(&w, r);
+}
+
+/* ---- many at once ---- */
+
+static void see_many(struct world *w, size_t n)
+{
+	struct arena a = { 0 };
+	struct core_seen *seen = arena_new(&a, struct core_seen, n);
+	for (size_t i = 0; i < n; i++) {
+		struct label *l = arena_new(&a, struct label, 2);
+		l[0] = (struct label){ STR("alertname"), STR("A") };
+		l[1] = (struct label){ STR("node"), arena_strf(&a, "n%zu", i) };
+		seen[i] = (struct core_seen){ .labels = { l, 2 }, .value = 1 };
+	}
+	const struct core_round r = { .rule = STR("ns/r/g/A"), .seen = seen, .len = n };
+	struct error err;
+	cr_assert_eq(core_observe(w->core, &r, w->now, &err), 0);
+	arena_fini(&a);
+}
+
+Test(alert_core, leases_with_one_commit_what_it_posts_one_after_the_other)
+{
+	struct world w = { .db = open_db("sqlite::memory:"), .now = 1000000 };
+	struct receiver *r = make_receiver("r", "\"groupBy\":[\"...\"],\"groupWait\":\"0s\",");
+	char idem[20][40];
+	char one[40];
+	struct core_send s;
+	size_t n = 0;
+	w.receiver = r;
+	take_over(&w, 1);
+	see_many(&w, 20);
+	cr_expect_eq(turn(&w), 0);
+	while (n < 20 && next(&w, &s, idem[n]))
+		n++;
+	cr_expect_eq(n, CORE_RECEIVER_SENDS_MAX, "%zu at once", n);
+	answer(&w, idem[0], 200);
+	cr_expect(next(&w, &s, one), "a place is free, and no commit is needed");
+	cr_expect(!next(&w, &s, one));
+
+	/* what waited for longer than its lease allows is leased anew: its attempt has not begun */
+	w.now += CORE_LEASE_SLACK_MS + CORE_LEASE_AHEAD_MS + 1;
+	for (size_t i = 1; i < n; i++)
+		answer(&w, idem[i], 200);
+	cr_expect(!next(&w, &s, one));
+	cr_expect(core_due(w.core) <= w.now);
+	cr_expect_eq(turn(&w), 0);
+	cr_expect(next(&w, &s, one) && s.attempt == 1);
+	size_t rest = 1;
+	for (bool more = true; more; rest += more) {
+		answer(&w, one, 200);
+		more = next(&w, &s, one);
+	}
+	cr_expect_eq(turn(&w), 0);
+	cr_expect_eq(n + 1 + rest, 20, "%zu and one and %zu", n, rest);
+	w.core = core_free(w.core);
+	(void)receiver_free(r);
+	(void)alert_db_close(w.db);
 }
