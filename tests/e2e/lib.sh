@@ -16,6 +16,7 @@ WORK=$(mktemp -d "${TMPDIR:-/tmp}/rctl-e2e.XXXXXX")
 FLEET=$WORK/fleet
 export KUBECONFIG=$FLEET/kubeconfig
 export HOME=$WORK # kubectl's caches
+export ASAN_OPTIONS=${ASAN_OPTIONS-log_path=$WORK/report} UBSAN_OPTIONS=${UBSAN_OPTIONS-log_path=$WORK/report:print_stacktrace=1}
 
 step() { echo "== $*"; }
 
@@ -65,6 +66,12 @@ cleanup() {
     else
         rctl dev down --dir "$FLEET" >/dev/null 2>&1 || true
         for hook in "${AT_EXIT[@]:-}"; do eval "$hook" || true; done
+        # what sanitizers say of daemons, up to their very end
+        for report in "$WORK"/report.*; do
+            [ -f "$report" ] || continue
+            head -n 60 "$report" >&2
+            rc=1
+        done
         rm -rf "$WORK"
     fi
     exit $rc
