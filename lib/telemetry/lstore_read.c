@@ -291,8 +291,8 @@ static int list_all(struct lstore_cursor *c, struct error *err)
 	mem_free(ids.v);
 	if (rc)
 		return rc;
-	/* Lines that are all too old are no lines, and no error. */
-	if (!c->len)
+	/* Lines that are all too old are no lines, and no error; an attempt that never was is one. */
+	if (wanted_attempt(c) < 0)
 		return error_set(err, ERR_NOT_FOUND, "no stored lines of container \"%.*s\"",
 				 STR_ARG(c->q.container));
 	choose(c);

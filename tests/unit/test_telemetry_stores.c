@@ -711,6 +711,9 @@ static void check_logs(struct bed *b)
 	define_container(&f);
 	lines_add(&l, 0, 0, "old one");
 	send_block(&f, 1, "0.log@77", 0, 50, t, &l);
+	flow_wait(&f);
+	const struct lstore_query before = { .tail_lines = -1, .previous = true };
+	cr_assert_eq(read_logs(b, before, &got), ERR_NOT_FOUND);
 	lines_add(&l, 0, 0, "first");
 	lines_add(&l, 1000000000, 1, "second ");
 	send_block(&f, 2, "1.log@78", 0, 100, t + 5000000000, &l);
