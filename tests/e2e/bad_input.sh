@@ -138,7 +138,7 @@ answers 404 'not found' admin $configmaps/strict
 answers 201 'warning: 299 - "unknown field' admin "$configmaps?fieldValidation=Warn" -D- -X POST \
     -H "Content-Type: $json" --data-binary @- < <(unknown warn)
 post 201 '"ignore"' $json "$configmaps?fieldValidation=Ignore" < <(unknown ignore)
-post 400 'supported values' $json "$configmaps?fieldValidation=Other" < <(unknown other)
+post 422 'supported values' $json "$configmaps?fieldValidation=Other" < <(unknown other)
 printf '%s' '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"twice","name":"twice"}}' >"$dir/twice.json"
 post 400 'duplicate field \\"metadata.name\\"' $json "$configmaps?fieldValidation=Strict" <"$dir/twice.json"
 post 422 'spec.replicas in body must be of type integer.*command in body must be of type array' $json $deployments <<'END'
