@@ -30,8 +30,8 @@ answers() {
     local status=$1 pattern=$2 got
     shift 2
     got=$(as "$@")
-    [ "$(tail -n 1 <<<"$got")" = "$status" ] || die "$2 $3: expected $status, got: ${got:0:600}"
-    grep -qE -- "$pattern" <<<"$got" || die "$2 $3: no \"$pattern\" in: ${got:0:600}"
+    [ "$(tail -n 1 <<<"$got")" = "$status" ] || die "$*: expected $status, got: ${got:0:600}"
+    grep -qE -- "$pattern" <<<"$got" || die "$*: no \"$pattern\" in: ${got:0:600}"
     pass
 }
 
@@ -153,9 +153,10 @@ post 422 'name or generateName is required' $json $configmaps <<<'{"apiVersion":
 say "bad requests"
 for q in limit=-1 limit=x resourceVersion=abc 'labelSelector=(((' 'fieldSelector=spec.foo%3Dx' continue=garbage \
     'watch=1&timeoutSeconds=-5' 'watch=1&resourceVersion=99999999999999999999' \
-    'resourceVersionMatch=Bar&resourceVersion=1' 'labelSelector=a%20b%20c'; do
+    'labelSelector=a%20b%20c'; do
     answers 400 '"reason":"BadRequest"' admin "$configmaps?$q"
 done
+answers 422 'resourceVersionMatch: Unsupported value' admin "$configmaps?resourceVersionMatch=Bar&resourceVersion=1"
 answers 504 'Too large resource version: 99999999' admin "$configmaps?resourceVersion=99999999"
 answers 400 'escaped / or NUL' admin "$configmaps/%2e%2e%2fsecrets%00"
 answers 404 'NotFound' admin "$configmaps/../secrets"
