@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { EXIT_FAILED = 1, EXIT_SIGNAL = 128 };
+enum { EXIT_FAILED = 1, EXIT_SIGNAL = 128, STARTED_MS = 3000 };
 
 static const char *const log_levels[] = { "debug", "info", "warn", "error", "off", NULL };
 
@@ -115,9 +115,16 @@ static void on_reload_signal(void *arg, int signo)
 	log_info("reloaded", "changed", LOG_I(changed), NULL);
 }
 
+static void on_started(struct loop_timer *t)
+{
+	(void)t;
+	proc_drop_start_pages();
+}
+
 void daemon_ready(struct daemon *d)
 {
-	(void)d;
+	d->started.fn = on_started;
+	loop_timer_set(d->loop, &d->started, STARTED_MS);
 	proc_notify("READY=1");
 	log_info("ready", "version", LOG_S(RCTL_VERSION), "pid", LOG_I(getpid()), NULL);
 }
@@ -184,6 +191,7 @@ int daemon_main(const struct daemon_spec *spec, int argc, char **argv)
 	if (spec->fini)
 		spec->fini(spec->state);
 	d->health = daemon_health_free(d->health);
+	loop_timer_stop(&d->started);
 	d->loop = loop_free(d->loop);
 	d->metrics = metrics_free(d->metrics);
 	d->settings = settings_free(d->settings);

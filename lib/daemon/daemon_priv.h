@@ -3,6 +3,7 @@
 #define DAEMON_DAEMON_PRIV_H
 
 #include "daemon/daemon.h"
+#include "sys/loop.h"
 
 #include <stdbool.h>
 
@@ -17,6 +18,7 @@ struct daemon {
 	struct settings *settings;
 	struct metrics *metrics;
 	struct loop *loop;
+	struct loop_timer started;    /* it runs for a while: starting is over */
 	struct daemon_health *health; /* NULL = not listening */
 	const char *log_level;
 	char *health_address;

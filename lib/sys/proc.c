@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -191,4 +193,26 @@ void proc_notify(const char *state)
 	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&sa,
 		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
 	(void)close(fd);
+}
+
+static int drop_object(struct dl_phdr_info *o, size_t size, void *arg)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	(void)size;
+	(void)arg;
+	for (size_t i = 0; i < o->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &o->dlpi_phdr[i];
+		if (h->p_type != PT_LOAD || h->p_flags & PF_W)
+			continue;
+		uintptr_t from = (o->dlpi_addr + h->p_vaddr + page - 1) & ~(page - 1);
+		uintptr_t to = (o->dlpi_addr + h->p_vaddr + h->p_memsz) & ~(page - 1);
+		if (from < to && to - from < UINT32_MAX)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+	return 0;
+}
+
+void proc_drop_start_pages(void)
+{
+	(void)dl_iterate_phdr(drop_object, NULL);
 }

@@ -46,6 +46,13 @@ uint64_t proc_pss(pid_t pid);
 /* The folder of the running program ("/usr/bin"), written to out (PATH_MAX). */
 ATTR_MUSTCHECK int proc_self_dir(char *out, struct error *err);
 
+/*
+ * Gives back the pages of code and constants that only starting needed, of the program and its libraries: they stay in
+ * the page cache, and what is used again is mapped again at the cost of a minor fault.  Segments that can be written are
+ * left alone, so nothing is lost (madvise(2), MADV_DONTNEED of private mappings of files).
+ */
+void proc_drop_start_pages(void);
+
 /* READY=1 and friends to the service manager of $NOTIFY_SOCKET; does nothing without one. */
 void proc_notify(const char *state);
 
