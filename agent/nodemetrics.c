@@ -125,7 +125,7 @@ bool nm_proc(struct nm *n, const char *name)
 	return n->b.len > 0;
 }
 
-static void sys_read(struct nm *n, const char *fmt, va_list ap)
+ATTR_PRINTF(2, 0) static void sys_read(struct nm *n, const char *fmt, va_list ap)
 {
 	char name[NM_PATH_MAX / 2], path[NM_PATH_MAX];
 	buf_clear(&n->b);
